@@ -1,0 +1,156 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What a failed write or rename means: the place unless the path itself is wrong. */
+static enum status errno_status(int error)
+{
+    return status_is_place_errno(error) ? STATUS_PLACE : STATUS_INPUT;
+}
+
+enum status file_temp_name(const char *path, char *temp, size_t temp_size)
+{
+    enum status rc = STATUS_OK;
+    uint64_t salt;
+
+    if (getrandom(&salt, sizeof(salt), 0) != (ssize_t)sizeof(salt))
+        FAIL(STATUS_INTERNAL, "getrandom: %s", strerror(errno));
+    int n = snprintf(temp, temp_size, "%s.tmp-%016llx", path, (unsigned long long)salt);
+    if (n < 0 || (size_t)n >= temp_size)
+        FAIL(STATUS_INPUT, "%s: the path is too long", path);
+out:
+    return rc;
+}
+
+static enum status sync_folder_of(const char *path)
+{
+    enum status rc = STATUS_OK;
+    const char *slash = strrchr(path, '/');
+    char *folder = slash == NULL ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    int fd = -1;
+
+    if (folder == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL)) /* EINVAL: a file system without folder sync */
+        FAIL(errno_status(errno), "%s: cannot sync the folder: %s", folder, strerror(errno));
+out:
+    if (fd >= 0)
+        close(fd);
+    free(folder);
+    return rc;
+}
+
+enum status file_commit(const char *temp, const char *path)
+{
+    enum status rc = STATUS_OK;
+    int fd = open(temp, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || fsync(fd) != 0)
+        FAIL(errno_status(errno), "%s: cannot sync: %s", temp, strerror(errno));
+    if (rename(temp, path) != 0)
+        FAIL(errno_status(errno), "%s: cannot put in place: %s", path, strerror(errno));
+    TRY(sync_folder_of(path));
+out:
+    if (fd >= 0)
+        close(fd);
+    if (rc != STATUS_OK)
+        unlink(temp);
+    return rc;
+}
+
+enum status file_write(const char *path, const void *bytes, size_t size)
+{
+    enum status rc = STATUS_OK;
+    char temp[4096];
+    int fd = -1;
+    bool made = false;
+
+    TRY(file_temp_name(path, temp, sizeof(temp)));
+    fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    if (fd < 0)
+        FAIL(errno_status(errno), "%s: cannot create: %s", path, strerror(errno));
+    made = true;
+    for (size_t done = 0; done < size;) {
+        ssize_t n = write(fd, (const char *)bytes + done, size - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            FAIL(errno_status(errno), "%s: cannot write: %s", path, strerror(errno));
+        done += (size_t)n;
+    }
+    TRY(file_commit(temp, path));
+    made = false;
+out:
+    if (fd >= 0)
+        close(fd);
+    if (made)
+        unlink(temp);
+    return rc;
+}
+
+enum status file_read(const char *path, size_t limit, char **bytes, size_t *size)
+{
+    enum status rc = STATUS_OK;
+    char *buffer = NULL;
+    struct stat st;
+    size_t done = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &st) != 0)
+        FAIL(errno_status(errno), "%s: %s", path, strerror(errno));
+    if (st.st_size < 0 || (uint64_t)st.st_size > limit)
+        FAIL(STATUS_INPUT, "%s: larger than %zu bytes: this is not the file it should be", path, limit);
+    buffer = malloc((size_t)st.st_size + 1);
+    if (buffer == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    while (done < (size_t)st.st_size) {
+        ssize_t n = read(fd, buffer + done, (size_t)st.st_size - done);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            FAIL(errno_status(errno), "%s: cannot read: %s", path, strerror(errno));
+        if (n == 0)
+            break;
+        done += (size_t)n;
+    }
+    buffer[done] = '\0';
+    *bytes = buffer;
+    *size = done;
+    buffer = NULL;
+out:
+    if (fd >= 0)
+        close(fd);
+    free(buffer);
+    return rc;
+}
+
+enum status file_make_folders(const char *path)
+{
+    enum status rc = STATUS_OK;
+    char *partial = strdup(path);
+
+    if (partial == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    for (char *p = partial + 1;; p++) {
+        if (*p != '/' && *p != '\0')
+            continue;
+        char kept = *p;
+        *p = '\0';
+        if (mkdir(partial, 0750) != 0 && errno != EEXIST)
+            FAIL(errno_status(errno), "%s: cannot make the folder: %s", partial, strerror(errno));
+        *p = kept;
+        if (kept == '\0')
+            break;
+    }
+out:
+    free(partial);
+    return rc;
+}
