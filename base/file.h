@@ -9,12 +9,13 @@
 #include <stddef.h>
 
 /*
- * Give the name of a temporary file beside `path` (same folder, so that rename is atomic; unpredictable suffix).
- * The file is not made. OUT temp: at most temp_size bytes.
+ * Give the name of a temporary file beside `path` (same folder, so that rename is atomic; unpredictable
+ * suffix). The file is not made. OUT temp: at most temp_size bytes.
  */
 enum status file_temp_name(const char *path, char *temp, size_t temp_size);
 
-/* fsync `temp`, rename it to `path`, fsync the folder. On failure `temp` is removed. STATUS_PLACE on I/O errors. */
+/* fsync `temp`, rename it to `path`, fsync the folder. On failure `temp` is removed. STATUS_PLACE on I/O
+ * errors. */
 enum status file_commit(const char *temp, const char *path);
 
 /* Write `size` bytes to `path` by way of a temporary file and file_commit. */

@@ -12,9 +12,9 @@
 #define SHA256_HEX_SIZE 65 /* 64 digits and the NUL */
 
 struct fingerprint {
-    char *text;   /* lines `key=value\n`, in the order added; owned */
-    size_t used;  /* bytes of text, without its NUL */
-    bool failed;  /* an add ran out of memory; told by fingerprint_close */
+    char *text;                /* lines `key=value\n`, in the order added; owned */
+    size_t used;               /* bytes of text, without its NUL */
+    bool failed;               /* an add ran out of memory; told by fingerprint_close */
     char hex[SHA256_HEX_SIZE]; /* set by fingerprint_close */
 };
 

@@ -1,8 +1,9 @@
 /*
- * What became of one manifest row. Every row of the manifest ends in sweep.h5 with one of these; a fault of the
- * place (see status_is_place_errno) is never one of them.
+ * What became of one manifest row. Every row of the manifest ends in sweep.h5 with one of these; a fault of
+ * the place (see status_is_place_errno) is never one of them.
  *
- * The list stands once, here: io/ and kernels/ produce the values, results/schema.h makes the HDF5 enum of it.
+ * The list stands once, here: io/ and kernels/ produce the values, results/schema.h makes the HDF5 enum of
+ * it.
  */
 #ifndef EYESORE_BASE_ITEM_H
 #define EYESORE_BASE_ITEM_H

@@ -65,9 +65,11 @@ void log_line(enum log_level level, const char *format, ...)
         struct tm utc;
         time_t now = time(NULL);
         strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-        used = (size_t)snprintf(line, sizeof(line), "time=%s level=%s rank=%d ", when, names[level], own_rank);
+        used =
+            (size_t)snprintf(line, sizeof(line), "time=%s level=%s rank=%d ", when, names[level], own_rank);
         if (current_shard >= 0)
-            used += (size_t)snprintf(line + used, sizeof(line) - used, "shard=%lld ", (long long)current_shard);
+            used +=
+                (size_t)snprintf(line + used, sizeof(line) - used, "shard=%lld ", (long long)current_shard);
         used += (size_t)snprintf(line + used, sizeof(line) - used, "msg=\"");
         used = append_escaped(line, used, sizeof(line) - 3, message, true);
         line[used++] = '"';

@@ -1,5 +1,6 @@
 /*
- * Log lines on stderr. In a scan they are key=value with rank and shard, fit for grep across a thousand ranks:
+ * Log lines on stderr. In a scan they are key=value with rank and shard, fit for grep across a thousand
+ * ranks:
  *
  *     time=2026-11-09T22:04:11Z level=warn rank=3 shard=120 msg="..."
  *

@@ -1,9 +1,9 @@
 /*
  * What a function can answer, and how an answer becomes an exit code.
  *
- * Every function that can fail returns `enum status`, writes its outputs only on success, and cleans up behind
- * its single `out:` label. The message for the user is written once, where the fault is found (FAIL); TRY only
- * passes it on, leaving a trace at debug level.
+ * Every function that can fail returns `enum status`, writes its outputs only on success, and cleans up
+ * behind its single `out:` label. The message for the user is written once, where the fault is found (FAIL);
+ * TRY only passes it on, leaving a trace at debug level.
  *
  *     enum status thing_load(const char *path, struct thing **out)
  *     {
