@@ -1,0 +1,264 @@
+#include "results/gather_internal.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* All ranks meet and leave with the worst status of any. */
+static enum status agree(const struct gather *gather, enum status own)
+{
+    int mine = (int)own;
+    int worst = (int)STATUS_INTERNAL;
+
+    MPI_Allreduce(&mine, &worst, 1, MPI_INT, MPI_MAX, gather->comm);
+    return (enum status)worst;
+}
+
+/* Parts are dealt by where they start, so that ranks have about as many rows each. */
+static int rank_of_part(const struct gather *gather, size_t i)
+{
+    const struct gather_plan *plan = gather->plan;
+
+    if (plan->n_rows == 0)
+        return 0;
+    double share = (double)plan->parts[i].first_row / (double)plan->n_rows * gather->n_ranks;
+    return share >= gather->n_ranks ? gather->n_ranks - 1 : (int)share;
+}
+
+static enum status check_plan(struct gather *gather)
+{
+    enum status rc = STATUS_OK;
+    const struct gather_plan *plan = gather->plan;
+    uint64_t row = 0;
+
+    for (size_t i = 0; i < plan->n_parts; i++) {
+        if (plan->parts[i].first_row != row)
+            FAIL(STATUS_INTERNAL, "shard %" PRIu64 " starts at row %" PRIu64 ", expected %" PRIu64,
+                 plan->parts[i].shard, plan->parts[i].first_row, row);
+        row += plan->parts[i].n_rows;
+        if (rank_of_part(gather, i) != gather->rank)
+            continue;
+        if (gather->n_parts == 0)
+            gather->first_part = i;
+        gather->n_parts++;
+    }
+    if (row != plan->n_rows)
+        FAIL(STATUS_UNRECONCILED, "the shards have %" PRIu64 " rows, the manifest %" PRIu64, row,
+             plan->n_rows);
+out:
+    return rc;
+}
+
+static enum status prepare(struct gather *gather)
+{
+    enum status rc = STATUS_OK;
+    size_t n = SUM_BLOBS + gather->plan->layout->n_blobs;
+
+    gather->n_sums = n;
+    gather->own = calloc(n, sizeof(uint64_t));
+    gather->before = calloc(n, sizeof(uint64_t));
+    gather->total = calloc(n, sizeof(uint64_t));
+    TRY(field_table_make(gather->plan->layout, false, &gather->table));
+    gather->datasets = malloc(gather->table.n * sizeof(*gather->datasets));
+    if (gather->own == NULL || gather->before == NULL || gather->total == NULL || gather->datasets == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    for (size_t i = 0; i < gather->table.n; i++)
+        gather->datasets[i] = -1;
+    TRY(check_plan(gather));
+out:
+    return rc;
+}
+
+/* All faulty parts are named, not just the first: each costs the user a run. */
+static enum status survey(struct gather *gather)
+{
+    enum status worst = STATUS_OK;
+
+    for (size_t i = gather->first_part; i < gather->first_part + gather->n_parts; i++) {
+        struct sweep_file *part = NULL;
+        enum status rc = gather_open_part(gather, i, &part);
+        if (rc == STATUS_OK)
+            gather_add_part(part, gather->own);
+        worst = rc > worst ? rc : worst;
+        sweep_file_close(part);
+    }
+    return worst;
+}
+
+static void place(struct gather *gather)
+{
+    MPI_Exscan(gather->own, gather->before, (int)gather->n_sums, MPI_UINT64_T, MPI_SUM, gather->comm);
+    if (gather->rank == 0) /* undefined there after MPI_Exscan */
+        memset(gather->before, 0, gather->n_sums * sizeof(uint64_t));
+    MPI_Allreduce(gather->own, gather->total, (int)gather->n_sums, MPI_UINT64_T, MPI_SUM, gather->comm);
+}
+
+/* Every rank has the same totals, so every rank comes to the same answer; rank 0 says it. */
+static enum status check_counts(const struct gather *gather, const uint64_t *found, const char *where)
+{
+    enum status rc = STATUS_OK;
+    const uint64_t *told = gather->total;
+    uint64_t statuses = 0;
+    uint64_t verdicts = 0;
+
+    for (uint32_t i = 0; i < ITEM_STATUS_COUNT; i++) {
+        statuses += found[SUM_STATUS + i];
+        if (found[SUM_STATUS + i] == told[SUM_STATUS + i])
+            continue;
+        rc = STATUS_UNRECONCILED;
+        if (gather->rank == 0)
+            log_error("status %s: %" PRIu64 " rows in %s, %" PRIu64 " by the parts' counts",
+                      item_status_name((enum item_status)i), found[SUM_STATUS + i], where,
+                      told[SUM_STATUS + i]);
+    }
+    for (uint32_t i = 0; i < SWEEP_VERDICT_COUNT; i++) {
+        verdicts += found[SUM_VERDICT + i];
+        if (found[SUM_VERDICT + i] == told[SUM_VERDICT + i])
+            continue;
+        rc = STATUS_UNRECONCILED;
+        if (gather->rank == 0)
+            log_error("verdict %s: %" PRIu64 " rows in %s, %" PRIu64 " by the parts' counts",
+                      sweep_verdict_name((enum sweep_verdict)i), found[SUM_VERDICT + i], where,
+                      told[SUM_VERDICT + i]);
+    }
+    if (statuses != gather->plan->n_rows || verdicts != gather->plan->n_rows ||
+        told[SUM_ROWS] != gather->plan->n_rows) {
+        rc = STATUS_UNRECONCILED;
+        if (gather->rank == 0)
+            log_error("the manifest has %" PRIu64 " rows, the parts %" PRIu64 ", %s %" PRIu64
+                      " statuses and %" PRIu64 " verdicts",
+                      gather->plan->n_rows, told[SUM_ROWS], where, statuses, verdicts);
+    }
+    if (rc != STATUS_OK && gather->rank == 0)
+        log_error("%s: does not reconcile: not written%s", gather->plan->out_path,
+                  access(gather->plan->out_path, F_OK) == 0 ? ", the older one stays" : "");
+    return rc;
+}
+
+/* Rank 0 makes the file and all ranks must see it before they open it together. */
+static enum status create_and_show(struct gather *gather, bool *made)
+{
+    enum status rc = STATUS_OK;
+    char host[MPI_MAX_PROCESSOR_NAME] = "";
+    int n;
+
+    if (gather->rank == 0) {
+        rc = file_temp_name(gather->plan->out_path, gather->temp, sizeof(gather->temp));
+        *made = rc == STATUS_OK;
+        if (rc == STATUS_OK)
+            rc = gather_create(gather);
+    }
+    TRY(agree(gather, rc));
+    MPI_Bcast(gather->temp, sizeof(gather->temp), MPI_CHAR, 0, gather->comm);
+    if (access(gather->temp, R_OK | W_OK) != 0) {
+        MPI_Get_processor_name(host, &n);
+        log_error("%s: %s on host %s: --out must be on a file system that all hosts share", gather->temp,
+                  strerror(errno), host);
+        rc = STATUS_PLACE;
+    }
+    TRY(agree(gather, rc));
+out:
+    return rc;
+}
+
+static enum status open_together(struct gather *gather)
+{
+    enum status rc = STATUS_OK;
+    hid_t options = H5Pcreate(H5P_FILE_ACCESS);
+    uint64_t count;
+
+    if (options < 0 || H5Pset_fapl_mpio(options, gather->comm, MPI_INFO_NULL) < 0) {
+        rc = h5_fault(STATUS_INTERNAL, gather->temp, "parallel HDF5");
+        goto out;
+    }
+    gather->file = H5Fopen(gather->temp, H5F_ACC_RDWR, options);
+    H5_TRY(gather->file, STATUS_PLACE, gather->temp, "cannot open for parallel writing");
+    for (size_t i = 0; i < gather->table.n; i++)
+        TRY(h5_dataset_open(gather->file, gather->temp, &gather->table.fields[i], &gather->datasets[i],
+                            &count));
+out:
+    if (options >= 0)
+        H5Pclose(options);
+    return rc;
+}
+
+static enum status close_together(struct gather *gather)
+{
+    enum status rc = STATUS_OK;
+
+    for (size_t i = 0; i < gather->table.n; i++) {
+        if (gather->datasets[i] >= 0 && H5Dclose(gather->datasets[i]) < 0)
+            rc = h5_fault(STATUS_PLACE, gather->temp, gather->table.fields[i].path);
+        gather->datasets[i] = -1;
+    }
+    if (gather->file >= 0 && H5Fclose(gather->file) < 0)
+        rc = h5_fault(STATUS_PLACE, gather->temp, "cannot close");
+    gather->file = -1;
+    return rc;
+}
+
+static enum status write_together(struct gather *gather)
+{
+    enum status rc = open_together(gather);
+
+    rc = agree(gather, rc);
+    if (rc == STATUS_OK)
+        rc = agree(gather, gather_copy(gather));
+    enum status closed = close_together(gather);
+    return agree(gather, rc != STATUS_OK ? rc : closed);
+}
+
+static enum status reconcile(struct gather *gather)
+{
+    enum status rc = STATUS_OK;
+    uint64_t own[SUM_BLOBS] = {0};
+    uint64_t all[SUM_BLOBS] = {0};
+
+    TRY(agree(gather, gather_recount(gather, own)));
+    MPI_Allreduce(own, all, SUM_BLOBS, MPI_UINT64_T, MPI_SUM, gather->comm);
+    TRY(check_counts(gather, all, "the written file"));
+out:
+    return rc;
+}
+
+static void free_gather(struct gather *gather)
+{
+    free(gather->own);
+    free(gather->before);
+    free(gather->total);
+    free(gather->datasets);
+    field_table_free(&gather->table);
+}
+
+enum status gather_parts(MPI_Comm comm, const struct gather_plan *plan)
+{
+    enum status rc = STATUS_OK;
+    struct gather gather = {.comm = comm, .plan = plan, .file = -1};
+    bool made = false; /* rank 0: there may be a temporary file */
+
+    h5_quiet();
+    MPI_Comm_rank(comm, &gather.rank);
+    MPI_Comm_size(comm, &gather.n_ranks);
+    TRY(agree(&gather, prepare(&gather)));
+    TRY(agree(&gather, survey(&gather)));
+    place(&gather);
+    TRY(check_counts(&gather, gather.total, "the parts"));
+    TRY(create_and_show(&gather, &made));
+    TRY(write_together(&gather));
+    TRY(reconcile(&gather));
+    if (gather.rank == 0) {
+        rc = file_commit(gather.temp, plan->out_path);
+        made = false; /* renamed, or removed by file_commit */
+    }
+    TRY(agree(&gather, rc));
+out:
+    if (made && gather.rank == 0)
+        unlink(gather.temp);
+    free_gather(&gather);
+    return rc;
+}

@@ -1,0 +1,50 @@
+/*
+ * Shared by gather.c (who does what, together) and gather_copy.c (the bytes).
+ */
+#ifndef EYESORE_RESULTS_GATHER_INTERNAL_H
+#define EYESORE_RESULTS_GATHER_INTERNAL_H
+
+#include "results/gather.h"
+#include "results/sweep_file.h"
+
+/* What is summed over parts and ranks, as one array for MPI; the blobs' bytes follow. */
+enum gather_sum {
+    SUM_ROWS,
+    SUM_FAILURES,
+    SUM_MAPS,
+    SUM_STATUS,
+    SUM_VERDICT = SUM_STATUS + ITEM_STATUS_COUNT,
+    SUM_BLOBS = SUM_VERDICT + SWEEP_VERDICT_COUNT,
+};
+
+struct gather {
+    MPI_Comm comm;
+    int rank, n_ranks;
+    const struct gather_plan *plan;
+    struct field_table table;   /* of the sweep */
+    size_t first_part, n_parts; /* this rank's share */
+    size_t n_sums;
+    uint64_t *own;    /* [n_sums], this rank's parts */
+    uint64_t *before; /* [n_sums], the lower ranks' */
+    uint64_t *total;  /* [n_sums] */
+    char temp[4096];
+    hid_t file;      /* parallel */
+    hid_t *datasets; /* [table.n] */
+};
+
+/* Add one part's numbers to sums. */
+void gather_add_part(const struct sweep_file *part, uint64_t *sums);
+
+/* Open part i of the plan and check that it is what the plan says. The caller closes. */
+enum status gather_open_part(const struct gather *gather, size_t i, struct sweep_file **part);
+
+/* Rank 0: make the temporary file with every dataset and attribute. */
+enum status gather_create(const struct gather *gather);
+
+/* Copy this rank's parts. Independent: no collective call inside. */
+enum status gather_copy(struct gather *gather);
+
+/* Count this rank's share of the written rows. OUT counts: [SUM_BLOBS], only status and verdict set. */
+enum status gather_recount(const struct gather *gather, uint64_t *counts);
+
+#endif

@@ -1,0 +1,204 @@
+/* The attributes of results/h5.h. */
+#include "results/h5.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum status open_object(hid_t file, const char *name, const char *path, bool make, hid_t *object)
+{
+    enum status rc = STATUS_OK;
+    hid_t links = -1;
+
+    if (make && !h5_has(file, path)) {
+        links = H5Pcreate(H5P_LINK_CREATE);
+        if (links < 0 || H5Pset_create_intermediate_group(links, 1) < 0 ||
+            H5Pset_char_encoding(links, H5T_CSET_UTF8) < 0) {
+            rc = h5_fault(STATUS_INTERNAL, name, path);
+            goto out;
+        }
+        *object = H5Gcreate2(file, path, links, H5P_DEFAULT, H5P_DEFAULT);
+        H5_TRY(*object, STATUS_INTERNAL, name, path);
+        goto out;
+    }
+    if (!h5_has(file, path))
+        FAIL(STATUS_INPUT, "%s: has no %s: is this a file of eyesore, whole?", name, path);
+    *object = H5Oopen(file, path, H5P_DEFAULT);
+    H5_TRY(*object, STATUS_INPUT, name, path);
+out:
+    if (links >= 0)
+        H5Pclose(links);
+    return rc;
+}
+
+static enum status put(hid_t file, const char *name, const char *path, const char *key, hid_t type, size_t n,
+                       const void *values)
+{
+    enum status rc = STATUS_OK;
+    hsize_t dims[1] = {n};
+    hid_t object = -1;
+    hid_t attribute = -1;
+    hid_t space = n == 1 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, dims, NULL);
+
+    TRY(open_object(file, name, path, true, &object));
+    if (H5Aexists(object, key) > 0)
+        H5_TRY(H5Adelete(object, key), STATUS_INTERNAL, name, key);
+    attribute = H5Acreate2(object, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    H5_TRY(attribute, STATUS_INTERNAL, name, key);
+    H5_TRY(H5Awrite(attribute, type, values), STATUS_INTERNAL, name, key);
+out:
+    if (attribute >= 0)
+        H5Aclose(attribute);
+    if (object >= 0)
+        H5Oclose(object);
+    if (space >= 0)
+        H5Sclose(space);
+    return rc;
+}
+
+/* Variable-length, which h5py gives as a str: only datasets must be of fixed length for parallel writes. */
+enum status h5_put_string(hid_t file, const char *name, const char *path, const char *key, const char *value)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    enum status rc = STATUS_OK;
+
+    if (type < 0 || H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)
+        rc = h5_fault(STATUS_INTERNAL, name, key);
+    else
+        rc = put(file, name, path, key, type, 1, &value);
+    H5Tclose(type);
+    return rc;
+}
+
+enum status h5_put_u64s(hid_t file, const char *name, const char *path, const char *key,
+                        const uint64_t *values, size_t n)
+{
+    return put(file, name, path, key, H5T_STD_U64LE, n, values);
+}
+
+enum status h5_put_u64(hid_t file, const char *name, const char *path, const char *key, uint64_t value)
+{
+    return put(file, name, path, key, H5T_STD_U64LE, 1, &value);
+}
+
+enum status h5_put_u8(hid_t file, const char *name, const char *path, const char *key, uint8_t value)
+{
+    return put(file, name, path, key, H5T_STD_U8LE, 1, &value);
+}
+
+enum status h5_put_f32(hid_t file, const char *name, const char *path, const char *key, float value)
+{
+    return put(file, name, path, key, H5T_IEEE_F32LE, 1, &value);
+}
+
+enum status h5_put_f64(hid_t file, const char *name, const char *path, const char *key, double value)
+{
+    return put(file, name, path, key, H5T_IEEE_F64LE, 1, &value);
+}
+
+bool h5_has_attribute(hid_t file, const char *path, const char *key)
+{
+    return h5_has(file, path) && H5Aexists_by_name(file, path, key, H5P_DEFAULT) > 0;
+}
+
+struct opened {
+    hid_t attribute, type;
+    H5T_class_t class;
+    uint64_t n;
+};
+
+static void close_attribute(struct opened *opened)
+{
+    if (opened->type >= 0)
+        H5Tclose(opened->type);
+    if (opened->attribute >= 0)
+        H5Aclose(opened->attribute);
+}
+
+static enum status open_attribute(hid_t file, const char *name, const char *path, const char *key,
+                                  struct opened *opened)
+{
+    enum status rc = STATUS_OK;
+    hid_t space = -1;
+    hssize_t n;
+
+    opened->attribute = opened->type = -1;
+    if (!h5_has_attribute(file, path, key))
+        FAIL(STATUS_INPUT, "%s: has no attribute `%s` on %s: is this a file of eyesore, whole?", name, key,
+             path);
+    opened->attribute = H5Aopen_by_name(file, path, key, H5P_DEFAULT, H5P_DEFAULT);
+    H5_TRY(opened->attribute, STATUS_INPUT, name, key);
+    opened->type = H5Aget_type(opened->attribute);
+    H5_TRY(opened->type, STATUS_INPUT, name, key);
+    space = H5Aget_space(opened->attribute);
+    H5_TRY(space, STATUS_INPUT, name, key);
+    n = H5Sget_simple_extent_npoints(space);
+    H5_TRY(n, STATUS_INPUT, name, key);
+    opened->n = (uint64_t)n;
+    opened->class = H5Tget_class(opened->type);
+out:
+    if (space >= 0)
+        H5Sclose(space);
+    return rc;
+}
+
+enum status h5_get_string(hid_t file, const char *name, const char *path, const char *key, char *value,
+                          size_t size)
+{
+    enum status rc = STATUS_OK;
+    struct opened opened;
+    char *text = NULL;
+    bool ours = false; /* HDF5 allocates variable-length text, we the other */
+    size_t bytes;
+
+    TRY(open_attribute(file, name, path, key, &opened));
+    if (opened.class != H5T_STRING || opened.n != 1)
+        FAIL(STATUS_INPUT, "%s: attribute `%s` of %s is not a string", name, key, path);
+    if (H5Tis_variable_str(opened.type) > 0) {
+        H5_TRY(H5Aread(opened.attribute, opened.type, &text), STATUS_INPUT, name, key);
+    } else {
+        bytes = H5Tget_size(opened.type);
+        ours = true;
+        text = bytes > 65536 ? NULL : calloc(1, bytes + 1);
+        if (text == NULL)
+            FAIL(STATUS_INPUT, "%s: attribute `%s` of %s is too large", name, key, path);
+        H5_TRY(H5Aread(opened.attribute, opened.type, text), STATUS_INPUT, name, key);
+    }
+    snprintf(value, size, "%s", text == NULL ? "" : text);
+out:
+    if (ours)
+        free(text);
+    else if (text != NULL)
+        H5free_memory(text);
+    close_attribute(&opened);
+    return rc;
+}
+
+enum status h5_get_u64s(hid_t file, const char *name, const char *path, const char *key, uint64_t *values,
+                        size_t n)
+{
+    enum status rc = STATUS_OK;
+    struct opened opened;
+
+    TRY(open_attribute(file, name, path, key, &opened));
+    if (opened.class != H5T_INTEGER || opened.n != n)
+        FAIL(STATUS_INPUT, "%s: attribute `%s` of %s is not %zu integers", name, key, path, n);
+    H5_TRY(H5Aread(opened.attribute, H5T_NATIVE_UINT64, values), STATUS_INPUT, name, key);
+out:
+    close_attribute(&opened);
+    return rc;
+}
+
+enum status h5_get_f64(hid_t file, const char *name, const char *path, const char *key, double *value)
+{
+    enum status rc = STATUS_OK;
+    struct opened opened;
+
+    TRY(open_attribute(file, name, path, key, &opened));
+    if (opened.class != H5T_FLOAT || opened.n != 1)
+        FAIL(STATUS_INPUT, "%s: attribute `%s` of %s is not a number", name, key, path);
+    H5_TRY(H5Aread(opened.attribute, H5T_NATIVE_DOUBLE, value), STATUS_INPUT, name, key);
+out:
+    close_attribute(&opened);
+    return rc;
+}
