@@ -25,8 +25,7 @@ struct jpeg_session {
     jmp_buf on_error;
     int scan_limit;
     bool too_many_scans;
-    bool ended;      /* the file ended before its end marker */
-    bool incomplete; /* a data segment held fewer blocks than it should */
+    bool ended; /* the file ended before its end marker */
     bool rows_begun;
     int x_begin; /* the first stored sample that libjpeg hands out */
     char reason[JMSG_LENGTH_MAX];
@@ -47,7 +46,6 @@ static void handle_message(j_common_ptr cinfo, int level)
     if (level >= 0)
         return;
     s->ended |= cinfo->err->msg_code == JWRN_JPEG_EOF;
-    s->incomplete |= cinfo->err->msg_code == JWRN_HIT_MARKER;
 }
 
 static void handle_progress(j_common_ptr cinfo)
@@ -185,9 +183,12 @@ static void read_rows(struct jpeg_session *s, struct decoding *d)
             cmyk_to_rgb(first, samples);
         resizer_push(d->resizer, first);
     }
-    /* Not needed, but only now is it known whether the file is whole. */
+    /* Not needed, but only at the end is it known whether the file is whole. A skip right to the end would
+     * not look at the data, so the last row is read. */
+    if (cinfo->output_scanline + 1 < cinfo->output_height)
+        (void)jpeg_skip_scanlines(cinfo, cinfo->output_height - cinfo->output_scanline - 1);
     if (cinfo->output_scanline < cinfo->output_height)
-        (void)jpeg_skip_scanlines(cinfo, cinfo->output_height - cinfo->output_scanline);
+        (void)jpeg_read_scanlines(cinfo, &row, 1);
 }
 
 /* The part that libjpeg may leave by longjmp: nothing here owns anything but through s and d. */
@@ -257,6 +258,7 @@ out:
 enum status jpeg_decode(struct decoding *d)
 {
     enum status rc = STATUS_OK;
+    static const uint8_t white[4] = {255, 255, 255, 255}, black[4] = {0};
     struct jpeg_session s = {0};
 
     if (setjmp(s.on_error) == 0) {
@@ -265,11 +267,10 @@ enum status jpeg_decode(struct decoding *d)
     } else {
         rc = tell_error(&s, d);
     }
-    if (rc == STATUS_OK && d->info->status == ITEM_OK && (s.ended || s.incomplete))
-        picture_fault(d->info, ITEM_TRUNCATED, "JPEG: %s",
-                      s.ended ? "the file ends early" : "a data segment ends early");
+    if (rc == STATUS_OK && s.ended)
+        picture_fault(d->info, ITEM_TRUNCATED, "JPEG: the file ends early");
     if (rc == STATUS_OK && s.rows_begun) /* rows that never came: 0, which is white in CMYK */
-        rc = resizer_finish(d->resizer, s.cinfo.out_color_space == JCS_CMYK ? 255 : 0);
+        rc = resizer_finish(d->resizer, s.cinfo.out_color_space == JCS_CMYK ? white : black);
     jpeg_destroy_decompress(&s.cinfo);
     return rc;
 }

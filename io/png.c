@@ -13,12 +13,13 @@ struct png_session {
     png_infop png_info;
     enum status rc; /* of what the callbacks do */
     jmp_buf on_error;
-    bool begun;      /* the header is read and the resize planned */
-    bool has_alpha;  /* rows are RGBA to lay over white */
-    bool gray_16;    /* rows are 16-bit grey (+ alpha after the next byte pair) */
-    bool interlaced; /* rows come several times: the whole picture is kept */
-    bool damaged;    /* a checksum is wrong */
-    bool done;       /* the end chunk was reached */
+    bool begun;       /* the header is read and the resize planned */
+    bool has_alpha;   /* rows are RGBA to lay over white */
+    bool gray_16;     /* rows are 16-bit grey (+ alpha after the next byte pair) */
+    bool interlaced;  /* rows come several times: the whole picture is kept */
+    bool damaged;     /* a checksum is wrong */
+    bool done;        /* the end chunk was reached */
+    uint8_t blank[4]; /* a sample that never came, as it looks in the end: all bits 0, as in Pillow */
     size_t row_bytes;
     char reason[128];
 };
@@ -121,12 +122,30 @@ static void set_transforms(struct png_session *s)
     png_read_update_info(png, s->png_info);
 }
 
+static void set_blank(struct png_session *s)
+{
+    int color = png_get_color_type(s->png, s->png_info);
+    png_colorp palette = NULL;
+    png_bytep alpha = NULL;
+    int n = 0, n_alpha = 0;
+
+    if (color == PNG_COLOR_TYPE_PALETTE && png_get_PLTE(s->png, s->png_info, &palette, &n) != 0 && n > 0) {
+        memcpy(s->blank, (uint8_t[4]){palette[0].red, palette[0].green, palette[0].blue, 255}, 4);
+        if (png_get_tRNS(s->png, s->png_info, &alpha, &n_alpha, NULL) != 0 && alpha != NULL && n_alpha > 0)
+            s->blank[3] = alpha[0];
+        decoding_over_white(s->blank, 1);
+    } else if ((color & PNG_COLOR_MASK_ALPHA) != 0) {
+        memset(s->blank, 255, 4);
+    }
+}
+
 static enum status begin(struct png_session *s)
 {
     enum status rc = STATUS_OK;
     struct decoding *d = s->d;
     size_t height = (size_t)d->info->height;
 
+    set_blank(s);
     set_transforms(s);
     s->row_bytes = 4 * (size_t)d->info->width;
     TRY(decoding_plan(d));
@@ -223,7 +242,7 @@ static enum status finish(struct png_session *s)
         picture_fault(info, ITEM_TRUNCATED, "PNG: a chunk's checksum is wrong");
     if (s->interlaced)
         push_interlaced(s);
-    TRY(resizer_finish(s->d->resizer, s->has_alpha ? 255 : 0)); /* nothing, over white, is white */
+    TRY(resizer_finish(s->d->resizer, s->blank));
 out:
     return rc;
 }

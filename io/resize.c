@@ -105,7 +105,7 @@ void resizer_push(struct resizer *resizer, const uint8_t *rgbx)
     make_rows(resizer);
 }
 
-enum status resizer_finish(struct resizer *resizer, uint8_t fill)
+enum status resizer_finish(struct resizer *resizer, const uint8_t fill[4])
 {
     enum status rc = STATUS_OK;
     uint8_t *blank = NULL;
@@ -116,7 +116,8 @@ enum status resizer_finish(struct resizer *resizer, uint8_t fill)
     blank = malloc(n);
     if (blank == NULL)
         FAIL(STATUS_MEMORY, "no memory for a row of %zu bytes", n);
-    memset(blank, fill, n);
+    for (size_t i = 0; i < n; i += 4)
+        memcpy(blank + i, fill, 4);
     while (resizer->next_row < resizer->down.end)
         resizer_push(resizer, blank);
 out:

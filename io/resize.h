@@ -50,7 +50,7 @@ void resizer_push(struct resizer *resizer, const uint8_t *rgbx);
 
 /* The rows that never came are `fill` (grey level): black for a truncated RGB, white for a transparent one.
  */
-enum status resizer_finish(struct resizer *resizer, uint8_t fill);
+enum status resizer_finish(struct resizer *resizer, const uint8_t fill[4]);
 
 void resizer_free(struct resizer *resizer);
 

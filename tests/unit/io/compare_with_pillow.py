@@ -142,6 +142,7 @@ def generate_jpegs(save):
             save(f"{mode}_{w}x{h}.jpg", scene(w, h, w, mode), quality=85)
     for w, h in ((400, 300), (299, 517), (2000, 1100)):
         save(f"progressive_{w}x{h}.jpg", scene(w, h, h), progressive=True, quality=80)
+        save(f"progressive444_{w}x{h}.jpg", scene(w, h, h), progressive=True, quality=80, subsampling=0)
         save(f"restart_{w}x{h}.jpg", scene(w, h, h), restart_marker_blocks=3, quality=80)
         save(f"optimized_{w}x{h}.jpg", scene(w, h, h), optimize=True, quality=97)
     save("rgb_kept.jpg", scene(333, 444, 3), keep_rgb=True)
@@ -202,7 +203,9 @@ def generate(folder):
 
     generate_jpegs(save)
     generate_others(save, write)
-    for name in ("rgb_400x533_s2.jpg", "rgb_348x348_s0.jpg", "turn6_400x301.jpg", "progressive_400x300.jpg",
+    # Not a 4:2:0 progressive one: libjpeg-turbo smooths those across blocks while they are incomplete, and its
+    # issue 721, put right after the 2.1.5 that Debian 12 has, changed that by up to 7 levels.
+    for name in ("rgb_400x533_s2.jpg", "rgb_348x348_s0.jpg", "turn6_400x301.jpg", "progressive444_400x300.jpg",
                  "CMYK_400x300.jpg", "L_400x300.jpg", "rgb_400x300.png", "rgba_400x300.png", "p250_400x300.png"):
         for share in (0.3, 0.7, 0.97):
             truncate(write, folder, name, share)
