@@ -1,0 +1,301 @@
+#include "kernels/weights_init.h"
+
+#include "kernels/reference.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define N_PICTURES 16
+#define SIZE 224
+#define LOGIT_DEVIATION 2.0
+#define MAP_SUM 4.0 /* of a heat map before its ReLU, on average */
+/*
+ * Gains of batch norms, by trial: with them bf16 changes scores by less than 0.02, as with trained networks;
+ * at 1 the random deep sums drown the pictures' differences.
+ */
+#define BRANCH_GAIN 0.2f /* the last of a residual branch */
+#define GROWTH_GAIN 0.3f /* channels a dense block has added */
+
+/* SplitMix64 (Steele, Lea, Flood 2014): a sequence per seed, the same everywhere. */
+static uint64_t random_next(uint64_t *state)
+{
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+/* Uniform in [low, high). */
+static float random_between(uint64_t *state, float low, float high)
+{
+    return low + (high - low) * (float)(random_next(state) >> 40) * 0x1p-24f;
+}
+
+/* Zero mean and this deviation; uniform, so that no library function decides the bits. */
+static void fill(uint64_t *state, struct tensor *t, double deviation)
+{
+    float limit = (float)(deviation * 1.7320508075688772);
+    for (int64_t i = 0; t != NULL && i < t->n_elements; i++)
+        t->own[i] = random_between(state, -limit, limit);
+}
+
+static void fill_between(uint64_t *state, struct tensor *t, float low, float high)
+{
+    for (int64_t i = 0; t != NULL && i < t->n_elements; i++)
+        t->own[i] = random_between(state, low, high);
+}
+
+static void init_cbam(uint64_t *state, const struct op *op)
+{
+    fill(state, op->param[CBAM_FC1_WEIGHT], 0.5 / sqrt((double)op->param[CBAM_FC1_WEIGHT]->dim[1]));
+    fill(state, op->param[CBAM_FC1_BIAS], 0.1);
+    fill(state, op->param[CBAM_FC2_WEIGHT], 0.5 / sqrt((double)op->param[CBAM_FC2_WEIGHT]->dim[1]));
+    fill(state, op->param[CBAM_FC2_BIAS], 0.1);
+    fill(state, op->param[CBAM_CONV], 0.03);
+    /* Not 1, 0, 0, 1: parity tests must see a batch norm that is left out. */
+    fill_between(state, op->param[CBAM_BN_WEIGHT], 0.4f, 0.6f);
+    fill_between(state, op->param[CBAM_BN_BIAS], -0.1f, 0.1f);
+    fill_between(state, op->param[CBAM_BN_MEAN], -0.1f, 0.1f);
+    fill_between(state, op->param[CBAM_BN_VAR], 0.8f, 1.2f);
+}
+
+/* Is this batch norm the last of a residual branch: is its value, perhaps through CBAM, one term of an add?
+ */
+static bool ends_branch(const struct graph *g, int index)
+{
+    int value = index;
+
+    for (int i = index + 1; i < g->n_ops; i++) {
+        const struct op *op = &g->ops[i];
+        if (op->kind == OP_CBAM && op->input[0] == value)
+            value = i;
+        else if (op->kind == OP_ADD && op->input[0] == value)
+            return true;
+    }
+    return false;
+}
+
+/* Channels a concatenation started from: those of its dense block's input. */
+static int first_channels(const struct graph *g, int value)
+{
+    while (g->ops[value].kind == OP_CONCAT)
+        value = g->ops[value].input[0];
+    return g->ops[value].shape.c;
+}
+
+static void init_batch_norm(uint64_t *state, const struct graph *g, int index)
+{
+    const struct op *op = &g->ops[index];
+    float *gamma = op->param[BN_WEIGHT]->own;
+    bool branch = ends_branch(g, index);
+
+    fill_between(state, op->param[BN_WEIGHT], 0.8f, 1.2f);
+    fill(state, op->param[BN_BIAS], 0.1);
+    for (int c = 0; c < op->shape.c; c++) {
+        if (branch)
+            gamma[c] *= BRANCH_GAIN;
+        else if (c >= first_channels(g, op->input[0]))
+            gamma[c] *= GROWTH_GAIN;
+    }
+}
+
+static void init_conv(uint64_t *state, const struct op *op)
+{
+    struct tensor *weight = op->param[CONV_WEIGHT];
+
+    /* He et al. 2015: variance 2 / fan-in. */
+    fill(state, weight, sqrt(2.0 * (double)weight->dim[0] / (double)weight->n_elements));
+    for (int64_t i = 0; op->groups > 1 && i < weight->n_elements; i++)
+        weight->own[i] = fabsf(weight->own[i]); /* a depthwise smoothing: random signs mostly make noise */
+}
+
+static void init_ops(uint64_t *state, const struct graph *g)
+{
+    for (int i = 0; i < g->n_ops; i++) {
+        if (g->ops[i].kind == OP_CONV)
+            init_conv(state, &g->ops[i]);
+        else if (g->ops[i].kind == OP_BATCH_NORM)
+            init_batch_norm(state, g, i);
+        else if (g->ops[i].kind == OP_CBAM)
+            init_cbam(state, &g->ops[i]);
+    }
+}
+
+struct disc {
+    float x, y, radius, color[3];
+};
+
+void weights_init_picture(uint64_t seed, int size, uint8_t *pixels)
+{
+    uint64_t state = seed;
+    struct disc discs[12];
+    float ground[3], slope[3], noise = random_between(&state, 0, 60),
+                               stripe = random_between(&state, 0.02f, 0.5f);
+    float stripes = random_between(&state, 0, 50);
+    int n_discs = (int)(random_next(&state) % 12);
+
+    for (int c = 0; c < 3; c++) {
+        ground[c] = random_between(&state, 20, 255);
+        slope[c] = random_between(&state, -120, 120);
+    }
+    for (int i = 0; i < n_discs; i++) {
+        discs[i].x = random_between(&state, 0, (float)size);
+        discs[i].y = random_between(&state, 0, (float)size);
+        discs[i].radius = random_between(&state, 4, (float)size / 3);
+        for (int c = 0; c < 3; c++)
+            discs[i].color[c] = random_between(&state, 0, 255);
+    }
+    for (int p = 0; p < size * size; p++) {
+        float x = (float)(p % size), y = (float)(p / size);
+        const float *color = NULL;
+        for (int i = 0; i < n_discs; i++) {
+            float dx = x - discs[i].x, dy = y - discs[i].y;
+            color = dx * dx + dy * dy < discs[i].radius * discs[i].radius ? discs[i].color : color;
+        }
+        float wave = fmodf((x + y) * stripe, 2) < 1 ? stripes : -stripes;
+        float grain = random_between(&state, -noise, noise);
+        for (int c = 0; c < 3; c++) {
+            float v =
+                (color != NULL ? color[c] : ground[c] + slope[c] * (y / (float)size - 0.5f)) + wave + grain;
+            pixels[3 * p + c] = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
+        }
+    }
+}
+
+static void make_inputs(uint64_t seed, float *input)
+{
+    /* ImageNet's statistics, as in torchvision. */
+    static const float mean[3] = {0.485f, 0.456f, 0.406f}, std[3] = {0.229f, 0.224f, 0.225f};
+    size_t n = (size_t)SIZE * SIZE;
+
+#pragma omp parallel for
+    for (int i = 0; i < N_PICTURES; i++) {
+        uint8_t *pixels = malloc(3 * n);
+        if (pixels == NULL)
+            continue; /* this picture stays grey */
+        weights_init_picture(seed + (uint64_t)i, SIZE, pixels);
+        for (size_t k = 0; k < 3 * n; k++)
+            input[(size_t)i * 3 * n + k % 3 * n + k / 3] =
+                ((float)pixels[k] / 255.0f - mean[k % 3]) / std[k % 3];
+        free(pixels);
+    }
+}
+
+/* Pooled features, centred: x [N_PICTURES, c], mean [c]. */
+static void center_features(const struct op *features, const float *values, double *x, double *mean)
+{
+    int c = features->shape.c, n_places = features->shape.h * features->shape.w;
+
+    memset(mean, 0, (size_t)c * sizeof(*mean));
+    for (int i = 0; i < N_PICTURES * c; i++) {
+        x[i] = 0;
+        for (int p = 0; p < n_places; p++)
+            x[i] += values[(size_t)i * (size_t)n_places + (size_t)p] / n_places;
+        mean[i % c] += x[i] / N_PICTURES;
+    }
+    for (int i = 0; i < N_PICTURES * c; i++)
+        x[i] -= mean[i % c];
+}
+
+static double dot(const double *a, const double *b, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+/* Scale v so that x v has this deviation (x is centred). */
+static void scale_to_deviation(const double *x, int c, double *v)
+{
+    double squares = 0;
+
+    for (int i = 0; i < N_PICTURES; i++)
+        squares += dot(x + i * c, v, c) * dot(x + i * c, v, c) / N_PICTURES;
+    for (int j = 0; j < c; j++)
+        v[j] *= LOGIT_DEVIATION / (sqrt(squares) + 1e-12);
+}
+
+/* v = x^T y, y [N_PICTURES]. */
+static void combine(const double *x, const double *y, int c, double *v)
+{
+    for (int j = 0; j < c; j++) {
+        v[j] = 0;
+        for (int i = 0; i < N_PICTURES; i++)
+            v[j] += y[i] * x[i * c + j];
+    }
+}
+
+/*
+ * A class looks along a random mix of the directions in which the pictures differ, the strong ones weighing
+ * more: rounding noise, which has no direction, weighs least there. A part of the mean feature makes the heat
+ * maps' sums positive on average, so that there is something to see.
+ */
+static void draw_direction(uint64_t *state, const double *x, const double *mean, int c, double *v)
+{
+    double y[N_PICTURES];
+
+    for (int i = 0; i < N_PICTURES; i++)
+        y[i] = random_between(state, -1, 1);
+    combine(x, y, c, v);
+    for (int i = 0; i < N_PICTURES; i++)
+        y[i] = dot(x + i * c, v, c);
+    combine(x, y, c, v);
+    scale_to_deviation(x, c, v);
+    double along = dot(v, mean, c), sign = along < 0 ? -1 : 1, length = dot(mean, mean, c) + 1e-12;
+    for (int j = 0; j < c; j++)
+        v[j] = sign * v[j] + mean[j] * (MAP_SUM - sign * along) / length;
+    scale_to_deviation(x, c, v);
+}
+
+static enum status init_head(uint64_t *state, const struct graph *g, const float *values)
+{
+    enum status rc = STATUS_OK;
+    const struct op *op = &g->ops[g->n_ops - 1], *features = &g->ops[op->input[0]];
+    int c = features->shape.c;
+    double *x = malloc(((size_t)N_PICTURES + 2) * (size_t)c * sizeof(double));
+
+    if (x == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    double *mean = x + N_PICTURES * c, *v = mean + c;
+    center_features(features, values, x, mean);
+    for (int k = 0; k < op->shape.c; k++) {
+        draw_direction(state, x, mean, c, v);
+        for (int j = 0; j < c; j++)
+            op->param[HEAD_WEIGHT]->own[k * c + j] = (float)v[j];
+        op->param[HEAD_BIAS]->own[k] = (float)-dot(v, mean, c);
+    }
+out:
+    free(x);
+    return rc;
+}
+
+enum status weights_init(const struct geometry *geometry, uint64_t seed, const char *path)
+{
+    enum status rc = STATUS_OK;
+    struct weights *weights = NULL;
+    struct graph graph = {0};
+    struct reference_result result = {0};
+    float *input = calloc((size_t)N_PICTURES * 3 * SIZE * SIZE, sizeof(float));
+    uint64_t state = seed;
+    char note[64];
+
+    if (input == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    TRY(weights_declare(&weights));
+    TRY(network_build(geometry, weights, SIZE, &graph));
+    init_ops(&state, &graph);
+    make_inputs(random_next(&state), input);
+    TRY(reference_execute(&graph, input, N_PICTURES, true, &result));
+    TRY(init_head(&state, &graph, result.features));
+    snprintf(note, sizeof(note), "weights init, seed %llu", (unsigned long long)seed);
+    TRY(weights_write(weights, path, note));
+out:
+    reference_free(&result);
+    graph_free(&graph);
+    weights_close(weights);
+    free(input);
+    return rc;
+}
