@@ -1,6 +1,7 @@
 #include "results/part.h"
 
 #include "results/half.h"
+#include "results/utf8.h"
 
 #include <assert.h>
 #include <math.h>
@@ -198,21 +199,6 @@ out:
     return rc;
 }
 
-/* Length of the UTF-8 character at `text` (RFC 3629), 0 where there is none. */
-static size_t character_size(const char *text)
-{
-    const unsigned char *c = (const unsigned char *)text;
-    size_t size = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
-
-    for (size_t i = 1; i < size; i++)
-        if ((c[i] & 0xc0) != 0x80) /* a NUL ends it here too */
-            return 0;
-    if ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] > 0x9f) || (c[0] == 0xf0 && c[1] < 0x90) ||
-        (c[0] == 0xf4 && c[1] > 0x8f))
-        return 0;
-    return size;
-}
-
 static enum status copy_message(const char *message, char **copy)
 {
     enum status rc = STATUS_OK;
@@ -222,7 +208,7 @@ static enum status copy_message(const char *message, char **copy)
     if (made == NULL)
         FAIL(STATUS_MEMORY, "no memory");
     while (*message != '\0' && used < SWEEP_MESSAGE_WIDTH) {
-        size_t size = character_size(message);
+        size_t size = utf8_character_size(message, strnlen(message, 4));
         if (size == 0) {
             made[used++] = '?';
             message++;
