@@ -114,6 +114,7 @@ enum status axis_plan(struct axis *axis, enum resample resample, int n_source, d
     size_t most = 2 * (size_t)ceil(window_support(&w)) + 1;
 
     most = most < (size_t)n_source ? most : (size_t)n_source;
+    most += most % 2; /* axis_pair_weights */
     GROW(axis->taps, axis->taps_capacity, (size_t)n_out);
     GROW(axis->weights, axis->weights_capacity, most * (size_t)n_valid);
     GROW(axis->scratch, axis->scratch_capacity, most);
@@ -133,10 +134,28 @@ out:
     return rc;
 }
 
+enum status axis_pair_weights(struct axis *axis)
+{
+    enum status rc = STATUS_OK;
+
+    GROW(axis->pairs, axis->pairs_capacity, 4 * axis->weights_capacity);
+    for (int i = axis->valid_begin; i < axis->valid_end; i++) {
+        const struct axis_tap *tap = &axis->taps[i];
+        const int32_t *weights = axis->weights + tap->weights;
+        int32_t *pairs = axis->pairs + 4 * tap->weights;
+        for (int k = 0; k < tap->count + tap->count % 2; k++)
+            for (int lane = 0; lane < 4; lane++)
+                pairs[4 * k + lane] = k < tap->count ? weights[k] : 0;
+    }
+out:
+    return rc;
+}
+
 void axis_free(struct axis *axis)
 {
     free(axis->taps);
     free(axis->weights);
+    free(axis->pairs);
     free(axis->scratch);
     *axis = (struct axis){0};
 }

@@ -27,6 +27,8 @@ struct axis {
     struct axis_tap *taps;      /* [n_out], first never decreasing over the valid ones */
     int32_t *weights;
     size_t taps_capacity, weights_capacity;
+    int32_t *pairs; /* the weights as pass_across wants them, see axis_pair_weights */
+    size_t pairs_capacity;
     double *scratch; /* [scratch_capacity], one output's weights */
     size_t scratch_capacity;
 };
@@ -46,6 +48,13 @@ void axis_resized_sides(int width, int height, int resize, int64_t *new_width, i
  */
 enum status axis_plan(struct axis *axis, enum resample resample, int n_source, double extent,
                       int64_t n_resized, int n_out, bool mirrored);
+
+/*
+ * Lay the weights out for 4-byte samples taken two at a time: for each pair of taps w0 w0 w0 w0 w1 w1 w1 w1,
+ * an odd last one with w1 = 0; those of a tap begin at pairs[4 * tap.weights]. After axis_plan.
+ * STATUS_MEMORY, or OK.
+ */
+enum status axis_pair_weights(struct axis *axis);
 
 void axis_free(struct axis *axis);
 

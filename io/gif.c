@@ -12,7 +12,7 @@ struct gif_bytes {
 /* The first frame and what is needed to show it. */
 struct gif_frame {
     int left, top, width, height;
-    bool interlaced;
+    bool interlaced, broken;
     int transparent; /* index, or -1 */
     uint8_t colors[256][4];
 };
@@ -43,7 +43,8 @@ static bool read_extension(GifFileType *gif, struct gif_frame *frame)
     return true;
 }
 
-/* Move to the first image; false where there is none. */
+/* Move to the first image and read its place; false where there is none. Its bits may be broken all the same.
+ */
 static bool find_frame(GifFileType *gif, struct gif_frame *frame)
 {
     GifRecordType record;
@@ -57,8 +58,7 @@ static bool find_frame(GifFileType *gif, struct gif_frame *frame)
         if (record == IMAGE_DESC_RECORD_TYPE)
             break;
     }
-    if (DGifGetImageHeader(gif) != GIF_OK)
-        return false;
+    frame->broken = DGifGetImageHeader(gif) != GIF_OK;
     frame->left = gif->Image.Left;
     frame->top = gif->Image.Top;
     frame->width = gif->Image.Width;
@@ -110,7 +110,7 @@ static enum status push_rows(struct decoding *d, const struct gif_frame *frame, 
     enum status rc = STATUS_OK;
     const struct axis *across = &d->resizer->across, *down = &d->resizer->down;
     size_t n = (size_t)(across->end - across->begin);
-    uint8_t *row = malloc(4 * n);
+    uint8_t *row = malloc(4 * n + PASS_PADDING);
 
     if (row == NULL)
         FAIL(STATUS_MEMORY, "no memory for a row of %zu pixels", n);
@@ -166,6 +166,10 @@ enum status gif_decode(struct decoding *d)
     if (!picture_bounds(d->info, d->options, right > gif->SWidth ? right : gif->SWidth,
                         bottom > gif->SHeight ? bottom : gif->SHeight))
         goto out;
+    if (frame.broken) {
+        picture_fault(d->info, ITEM_CORRUPT, "GIF: the header of its first frame is broken");
+        goto out;
+    }
     set_colors(gif, &frame);
     TRY(decode_frame(d, gif, &frame));
 out:

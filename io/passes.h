@@ -7,6 +7,8 @@
 
 #include "io/axis.h"
 
+#define PASS_PADDING 4
+
 /* Rows of `bytes` bytes each; the wanted ones start at slot `first` and wrap after slot n-1. */
 struct pass_ring {
     const uint8_t *rows;
@@ -14,7 +16,10 @@ struct pass_ring {
     int n, first;
 };
 
-/* source points at sample axis->begin; writes outputs [valid_begin, valid_end) of out, 4 bytes each. */
+/*
+ * source points at sample axis->begin, and PASS_PADDING bytes can be read behind its last one (they count for
+ * nothing). Writes outputs [valid_begin, valid_end) of out, 4 bytes each.
+ */
 void pass_across(const struct axis *axis, const uint8_t *source, uint8_t *out);
 
 /* out[j] = sum over k < count of weights[k] * row k [j], for each byte j of a row. */

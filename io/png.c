@@ -149,7 +149,7 @@ static enum status begin(struct png_session *s)
     set_transforms(s);
     s->row_bytes = 4 * (size_t)d->info->width;
     TRY(decoding_plan(d));
-    GROW(*d->pixels, *d->pixels_capacity, s->row_bytes * (s->interlaced ? height : 1));
+    GROW(*d->pixels, *d->pixels_capacity, s->row_bytes * (s->interlaced ? height : 1) + PASS_PADDING);
     memset(*d->pixels, 0, s->row_bytes * (s->interlaced ? height : 1));
     s->begun = true;
 out:

@@ -1,7 +1,6 @@
 #include "io/resize.h"
 
 #include "io/grow.h"
-#include "io/passes.h"
 
 #include <string.h>
 
@@ -33,13 +32,14 @@ enum status resizer_plan(struct resizer *resizer, const struct picture_options *
                   options->size, turn.mirror_across));
     TRY(axis_plan(&resizer->down, options->resample, source->height, source->extent_height, down,
                   options->size, turn.mirror_down));
+    TRY(axis_pair_weights(&resizer->across));
     size_t samples =
         turn.swap ? (size_t)(resizer->across.end - resizer->across.begin) : (size_t)options->size;
     resizer->row_bytes = 4 * samples;
     resizer->ring_rows = resizer->down.max_count;
     GROW(resizer->rows, resizer->rows_capacity, resizer->row_bytes * (size_t)resizer->ring_rows);
     GROW(resizer->line, resizer->line_capacity,
-         4 * (size_t)(options->size + resizer->across.end - resizer->across.begin));
+         4 * (size_t)(options->size + resizer->across.end - resizer->across.begin) + PASS_PADDING);
     resizer->orientation = source->orientation;
     resizer->size = options->size;
     resizer->crop = crop;
@@ -113,10 +113,10 @@ enum status resizer_finish(struct resizer *resizer, const uint8_t fill[4])
 
     if (resizer->next_row >= resizer->down.end)
         goto out;
-    blank = malloc(n);
+    blank = malloc(n + PASS_PADDING);
     if (blank == NULL)
         FAIL(STATUS_MEMORY, "no memory for a row of %zu bytes", n);
-    for (size_t i = 0; i < n; i += 4)
+    for (size_t i = 0; i < n + PASS_PADDING; i += 4)
         memcpy(blank + i, fill, 4);
     while (resizer->next_row < resizer->down.end)
         resizer_push(resizer, blank);

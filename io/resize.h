@@ -10,6 +10,7 @@
 #define EYESORE_IO_RESIZE_H
 
 #include "io/axis.h"
+#include "io/passes.h"
 
 struct resizer {
     struct axis across, down; /* the stored rows' and the stored columns' axis */
@@ -44,7 +45,8 @@ enum status resizer_plan(struct resizer *resizer, const struct picture_options *
 
 /*
  * Push one stored row, 4 bytes a sample (R, G, B, anything); row numbers must grow by 1 from down.begin on.
- * rgbx points at sample across.begin, of which [across.begin, across.end) are read.
+ * rgbx points at sample across.begin; those of [across.begin, across.end) count, and PASS_PADDING bytes
+ * behind them must be there to be read.
  */
 void resizer_push(struct resizer *resizer, const uint8_t *rgbx);
 

@@ -61,7 +61,7 @@ static enum status decode_canvas(struct decoding *d, const WebPIterator *frame, 
         goto out;
     }
     TRY(decoding_plan(d));
-    GROW(*d->pixels, *d->pixels_capacity, n);
+    GROW(*d->pixels, *d->pixels_capacity, n + PASS_PADDING);
     memset(*d->pixels, 0, n);
     TRY(decode_frame(d, frame));
     if (d->info->status == ITEM_CORRUPT)
