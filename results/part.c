@@ -8,29 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* calloc that gives memory for zero rows too. */
-static bool take(void *pointer, size_t n, size_t size)
-{
-    void *memory = calloc(n == 0 ? 1 : n, size == 0 ? 1 : size);
-
-    memcpy(pointer, &memory, sizeof(memory)); /* any pointer type, without aliasing */
-    return memory != NULL;
-}
+/* calloc that gives memory for zero rows too; the row arrays of a part have any type. */
+#define TAKE(array, n) (((array) = calloc((n) == 0 ? 1 : (n), sizeof(*(array)))) != NULL)
 
 static bool take_rows(struct part *part, const struct sweep_layout *layout)
 {
     size_t n = (size_t)part->n_rows;
 
-    if (!take(&part->id, n, layout->id_width) || !take(&part->columns, layout->n_columns, sizeof(char *)) ||
-        !take(&part->blob, n * layout->n_blobs, sizeof(*part->blob)) || !take(&part->status, n, 1) ||
-        !take(&part->verdict, n, 1) || !take(&part->width, n, sizeof(int32_t)) ||
-        !take(&part->height, n, sizeof(int32_t)) || !take(&part->orientation, n, 1) ||
-        !take(&part->hash, n, SWEEP_HASH_SIZE) || !take(&part->probed, n, 1) ||
-        !take(&part->scores, n * layout->n_stages, sizeof(float)) ||
-        !take(&part->messages, n, sizeof(char *)) || !take(&part->maps, n, sizeof(uint16_t *)))
+    if (!TAKE(part->id, n * layout->id_width) || !TAKE(part->columns, layout->n_columns) ||
+        !TAKE(part->blob, n * layout->n_blobs) || !TAKE(part->status, n) || !TAKE(part->verdict, n) ||
+        !TAKE(part->width, n) || !TAKE(part->height, n) || !TAKE(part->orientation, n) ||
+        !TAKE(part->hash, n * SWEEP_HASH_SIZE) || !TAKE(part->probed, n) ||
+        !TAKE(part->scores, n * layout->n_stages) || !TAKE(part->messages, n) || !TAKE(part->maps, n))
         return false;
     for (uint32_t i = 0; i < layout->n_columns; i++)
-        if (layout->columns[i].width > 0 && !take(&part->columns[i], n, layout->columns[i].width))
+        if (layout->columns[i].width > 0 && !TAKE(part->columns[i], n * layout->columns[i].width))
             return false;
     memset(part->status, PART_NOT_DONE, n);
     for (size_t i = 0; i < n * layout->n_stages; i++)
@@ -44,7 +36,7 @@ enum status part_create(const struct sweep_layout *layout, uint64_t shard, uint6
     enum status rc = STATUS_OK;
     struct part *made = calloc(1, sizeof(*made));
 
-    if (made == NULL || n_rows > SIZE_MAX / 4096)
+    if (made == NULL || n_rows > SIZE_MAX / 65536)
         FAIL(STATUS_MEMORY, "no memory for a shard of %llu rows", (unsigned long long)n_rows);
     made->layout = layout;
     made->shard = shard;

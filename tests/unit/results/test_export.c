@@ -132,7 +132,7 @@ static void row_choices_and_refusals(void **state)
                         &n_rows));
     assert_int_equal(n_rows, expected[SWEEP_FAILED]);
     log_set_level(LOG_ERROR + 1);
-    assert_int_equal(export_write(stdout, NULL, 0, &ALL_CSV, NULL), STATUS_INPUT);
+    assert_int_equal(export_write(stdout, (const char *const[]){a}, 0, &ALL_CSV, NULL), STATUS_INPUT);
     if (full != NULL) {
         assert_int_equal(export_write(full, (const char *const[]){a}, 1, &ALL_CSV, NULL), STATUS_PLACE);
         fclose(full);

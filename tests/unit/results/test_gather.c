@@ -6,12 +6,15 @@
 #include "results/sweep_file.h"
 #include "sample.h"
 
+#include <errno.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -208,6 +211,44 @@ static void faults_are_named(void **state)
     }
 }
 
+static long size_of(const char *folder, const char *pattern)
+{
+    char output[OUTPUT_SIZE];
+
+    assert_int_equal(run(output, "cat %s/%s | wc -c", folder, pattern), 0);
+    return strtol(output, NULL, 10);
+}
+
+/* A disk with room for the parts and half of the sweep: said before anything is copied, and cleaned up. */
+static void a_full_disk(void **state)
+{
+    char output[OUTPUT_SIZE];
+    char options[64];
+    char *folder = sample_make_folder();
+    char *disk = sample_path(folder, "disk");
+
+    (void)state;
+    assert_int_equal(gather(output, folder, 1, 4000, 4000, "mixed", "none"), 0);
+    long room = size_of(folder, "part-0.h5") + size_of(folder, "sweep.h5") / 2;
+    snprintf(options, sizeof(options), "size=%ld", room);
+    assert_int_equal(mkdir(disk, 0700), 0);
+    if (mount("none", disk, "tmpfs", 0, options) == 0) {
+        int rc = gather(output, disk, 2, 4000, 4000, "mixed", "none");
+        bool left = sample_has_temporary(disk) || size_of(disk, "*") > room;
+        char *sweep = sample_path(disk, "sweep.h5");
+        left = left || access(sweep, F_OK) == 0;
+        free(sweep);
+        umount(disk);
+        if (rc != STATUS_PLACE || left || strstr(output, "No space left on device") == NULL)
+            fail_msg("full disk: %d\n%s", rc, output);
+    } else {
+        print_message("skipped: a full disk (no right to mount a small one: %s)\n", strerror(errno));
+    }
+    rmdir(disk);
+    free(disk);
+    sample_remove_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +257,7 @@ int main(void)
         cmocka_unit_test(nothing_flagged_or_failed),
         cmocka_unit_test(few_rows),
         cmocka_unit_test(faults_are_named),
+        cmocka_unit_test(a_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
