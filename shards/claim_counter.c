@@ -110,7 +110,6 @@ static void decide_stop(struct claim_counter *counter)
 {
     struct claim_report sum = sum_reports(counter);
     uint64_t n_rows = 0, n_failed = 0;
-    char failures[256];
 
     if (counter->stop != CLAIM_GO_ON)
         return;
@@ -120,6 +119,8 @@ static void decide_stop(struct claim_counter *counter)
     }
     if (n_rows > 0 && n_rows >= counter->failed_from_row &&
         (double)n_failed > counter->max_failed * (double)n_rows) {
+        char failures[256];
+
         counter->stop = CLAIM_STOP_FAILED;
         describe_failures(&sum, failures, sizeof(failures));
         log_error("%" PRIu64 " of the first %" PRIu64

@@ -4,8 +4,8 @@
  * Each id becomes 24 bytes: its XXH3-128 (two different ids of a billion share one with probability 10^-21)
  * and its line. The hash's top bits choose one of 512 buckets; full chunks of a bucket go to one scratch
  * file, which has no name (it is gone whatever ends the process). Afterwards each bucket alone is put through
- * a hash table. Memory: 17 MB of buffers, then a table over one bucket's different ids: 12 MB at 10^8 rows,
- * 96 MB at 10^9.
+ * a hash table. Memory: up to 67 MB of buffers, then a table over one bucket's different ids: 12 MB at 10^8
+ * rows, 96 MB at 10^9.
  */
 #ifndef EYESORE_SHARDS_DUPLICATES_H
 #define EYESORE_SHARDS_DUPLICATES_H

@@ -249,7 +249,7 @@ static void a_manifest_without_rows_is_refused(void **state)
 /* Enough ids that all buckets go to disk several times. */
 static void duplicates_are_found_across_buckets_and_chunks(void **state)
 {
-    const uint64_t n = 2000000;
+    const uint64_t n = 7000000;
     struct duplicates *duplicates = NULL;
     struct duplicate shown[DUPLICATES_SHOWN];
     size_t n_shown;
@@ -259,16 +259,16 @@ static void duplicates_are_found_across_buckets_and_chunks(void **state)
     (void)state;
     assert_int_equal(duplicates_open(support_path("."), &duplicates), STATUS_OK);
     for (uint64_t i = 1; i <= n; i++) {
-        /* every 100,000th from 200,000 on repeats the one 100,000 before; 1,999,999 repeats 1 */
+        /* every 100,000th from 200,000 on repeats row 100,000; 6,999,999 repeats 1 */
         uint64_t k = i % 100000 == 0 ? 100000 : i == n - 1 ? 1 : i;
         int size = snprintf(id, sizeof(id), "item-%llu", (unsigned long long)k);
         if (duplicates_add(duplicates, id, (size_t)size, i) != STATUS_OK)
             fail();
     }
-    assert_true(duplicates_scratch_bytes(duplicates) > 20000000);
+    assert_true(duplicates_scratch_bytes(duplicates) > 100000000);
     assert_true(duplicates_scratch_bytes(duplicates) <= 24 * n);
     assert_int_equal(duplicates_find(duplicates, shown, &n_shown, &n_total), STATUS_OK);
-    assert_int_equal(n_total, 20);
+    assert_int_equal(n_total, 70);
     assert_int_equal(n_shown, 10);
     for (size_t i = 0; i < n_shown; i++) {
         assert_int_equal(shown[i].line, 200000 + 100000 * i);
@@ -298,7 +298,7 @@ static void one_id_a_million_times_is_counted(void **state)
     duplicates_close(duplicates);
     assert_int_equal(duplicates_open(support_path("no/such"), &duplicates), STATUS_OK);
     enum status rc = STATUS_OK;
-    for (uint64_t i = 1; i <= 2000 && rc == STATUS_OK; i++)
+    for (uint64_t i = 1; i <= 6000 && rc == STATUS_OK; i++)
         rc = duplicates_add(duplicates, "same", 4, i);
     assert_int_equal(rc, STATUS_INPUT); /* no folder for the scratch file */
     duplicates_close(duplicates);
