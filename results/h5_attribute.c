@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STRING_BYTES_MAX 65536 /* that we read */
+
 static enum status open_object(hid_t file, const char *name, const char *path, bool make, hid_t *object)
 {
     enum status rc = STATUS_OK;
@@ -56,17 +58,19 @@ out:
     return rc;
 }
 
-/* Variable-length, which h5py gives as a str: only datasets must be of fixed length for parallel writes. */
+/* Fixed-length: variable-length text goes through HDF5's global heap, whose reader (1.10.8) crashes on
+ * damaged files. */
 enum status h5_put_string(hid_t file, const char *name, const char *path, const char *key, const char *value)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
     enum status rc = STATUS_OK;
 
-    if (type < 0 || H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)
+    if (type < 0 || H5Tset_size(type, strlen(value) + 1) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)
         rc = h5_fault(STATUS_INTERNAL, name, key);
     else
-        rc = put(file, name, path, key, type, 1, &value);
-    H5Tclose(type);
+        rc = put(file, name, path, key, type, 1, value);
+    if (type >= 0)
+        H5Tclose(type);
     return rc;
 }
 
@@ -148,28 +152,21 @@ enum status h5_get_string(hid_t file, const char *name, const char *path, const 
     enum status rc = STATUS_OK;
     struct opened opened;
     char *text = NULL;
-    bool ours = false; /* HDF5 allocates variable-length text, we the other */
     size_t bytes;
 
     TRY(open_attribute(file, name, path, key, &opened));
-    if (opened.class != H5T_STRING || opened.n != 1)
-        FAIL(STATUS_INPUT, "%s: attribute `%s` of %s is not a string", name, key, path);
-    if (H5Tis_variable_str(opened.type) > 0) {
-        H5_TRY(H5Aread(opened.attribute, opened.type, &text), STATUS_INPUT, name, key);
-    } else {
-        bytes = H5Tget_size(opened.type);
-        ours = true;
-        text = bytes > 65536 ? NULL : calloc(1, bytes + 1);
-        if (text == NULL)
-            FAIL(STATUS_INPUT, "%s: attribute `%s` of %s is too large", name, key, path);
-        H5_TRY(H5Aread(opened.attribute, opened.type, text), STATUS_INPUT, name, key);
-    }
-    snprintf(value, size, "%s", text == NULL ? "" : text);
+    if (opened.class != H5T_STRING || opened.n != 1 || H5Tis_variable_str(opened.type) != 0)
+        FAIL(STATUS_INPUT, "%s: attribute `%s` of %s is not a fixed-length string", name, key, path);
+    bytes = H5Tget_size(opened.type);
+    if (bytes > STRING_BYTES_MAX)
+        FAIL(STATUS_INPUT, "%s: attribute `%s` of %s is too large", name, key, path);
+    text = calloc(1, bytes + 1);
+    if (text == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    H5_TRY(H5Aread(opened.attribute, opened.type, text), STATUS_INPUT, name, key);
+    snprintf(value, size, "%s", text);
 out:
-    if (ours)
-        free(text);
-    else if (text != NULL)
-        H5free_memory(text);
+    free(text);
     close_attribute(&opened);
     return rc;
 }

@@ -4,7 +4,7 @@
  * N rows of the manifest, in its order; M of them with heat maps; F of them with a message. Everything is
  * little-endian, contiguous and uncompressed (h5repack can compress a finished sweep; the readers here take
  * that too). Strings are UTF-8 (H5T_CSET_UTF8), fixed-length ones null-padded, so h5py gives `S<width>` and
- * `.asstr()` works.
+ * `.asstr()` works. Attributes that are text are fixed-length too (h5py gives bytes: `.decode()`).
  *
  *   path                        type        shape      what
  *   /items/id                   string      [N]        width = the longest id, at most 128 bytes
