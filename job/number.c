@@ -101,8 +101,8 @@ void number_format_fraction(double value, char *text, size_t size)
 {
     double back;
 
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, size, "%.*g%%", digits, value * 100);
+    for (int places = 0; places <= 20; places++) {
+        snprintf(text, size, "%.*f%%", places, value * 100);
         if (number_parse_fraction(text, &back) && back == value)
             return;
     }

@@ -1,29 +1,31 @@
-/*
- * eyesore weights init, eyesore weights check.
- */
+/* eyesore weights init | check */
 #include "job/commands.h"
-
 #include "kernels/weights_init.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#define CHECK_SIZE 224 /* the size networks are published for */
+
+static enum status parse_attention(const char *name, enum cbam_layout *layout)
+{
+    if (strcmp(name, "cbam") == 0)
+        name = "timm";
+    else if (strncmp(name, "cbam-", 5) == 0)
+        name += 5;
+    return cbam_layout_parse(name, layout);
+}
 
 enum status command_weights_init(const struct options *options)
 {
     enum status rc = STATUS_OK;
-    const char *attention = options->attention;
-    enum cbam_layout layout;
     struct geometry geometry;
+    enum cbam_layout layout;
 
-    /* "cbam" alone is timm's layout; the others are "cbam-<layout>". */
-    if (strcmp(attention, "cbam") == 0)
-        attention = "timm";
-    else if (strncmp(attention, "cbam-", 5) == 0)
-        attention += 5;
-    TRY(cbam_layout_parse(attention, &layout));
+    TRY(parse_attention(options->attention, &layout));
     TRY(network_geometry(options->arch, layout, (int)options->classes, &geometry));
     TRY(weights_init(&geometry, options->seed, options->operands[0]));
-    log_info("%s: UNTRAINED %s, attention %s, %d classes, seed %llu: flags made with it are meaningless",
-             options->operands[0], geometry.name, cbam_layout_name(layout), geometry.n_classes,
+    log_info("%s: UNTRAINED %s made from seed %llu", options->operands[0], options->arch,
              (unsigned long long)options->seed);
 out:
     return rc;
@@ -32,22 +34,26 @@ out:
 enum status command_weights_check(const struct options *options)
 {
     enum status rc = STATUS_OK;
-    const char *path = options->operands[0];
     struct weights *weights = NULL;
     struct geometry geometry;
     struct graph graph = {0};
-    int64_t n_values = 0;
+    int64_t n_parameters = 0;
 
-    TRY(weights_open(path, &weights));
+    TRY(weights_open(options->operands[0], &weights));
     TRY(network_measure(weights, &geometry));
-    /* Building takes every tensor by name and shape, and refuses one that is left over. */
-    TRY(network_build(&geometry, weights, 224, &graph));
+    TRY(network_build(&geometry, weights, CHECK_SIZE, &graph));
     for (int i = 0; i < weights->n_tensors; i++)
-        n_values += weights->tensors[i]->n_elements;
-    printf("file       %s\narch       %s\nattention  %s\nclasses    %d\nparameters %lld in %d "
-           "tensors\ntrained    %s\n",
-           path, geometry.name, cbam_layout_name(geometry.attention), geometry.n_classes, (long long)n_values,
-           weights->n_tensors, weights->trained ? "yes" : "UNTRAINED (made by eyesore weights init)");
+        n_parameters += weights->tensors[i]->dtype == DTYPE_I64 ? 0 : weights->tensors[i]->n_elements;
+    printf("file        %s\n", weights->path);
+    printf("network     %s\n", geometry.name);
+    printf("attention   %s%s\n", geometry.attention == CBAM_NONE ? "" : "CBAM, layout ",
+           cbam_layout_name(geometry.attention));
+    printf("classes     %d\n", geometry.n_classes);
+    printf("parameters  %.2f million in %d tensors\n", 1e-6 * (double)n_parameters, weights->n_tensors);
+    printf("work        %.2f GMAC a picture of %dx%d\n", 1e-9 * (double)graph_count_macs(&graph), CHECK_SIZE,
+           CHECK_SIZE);
+    printf("trained     %s\n",
+           weights->trained ? "yes (nothing in the file says otherwise)" : "no: UNTRAINED");
 out:
     graph_free(&graph);
     weights_close(weights);

@@ -84,4 +84,7 @@ void cascade_reorder(struct cascade *cascade, const int *order);
 enum status stage_open(struct stage *stage, int size, const char *classes_text, const char *head_text);
 void stage_close(struct stage *stage);
 
+/* Once engines have been opened: give back the weights' file and the plain list; the rules stay. */
+void stage_release_weights(struct stage *stage);
+
 #endif

@@ -50,12 +50,17 @@ out:
     return rc;
 }
 
+void stage_release_weights(struct stage *stage)
+{
+    graph_free(&stage->plain);
+    weights_close(stage->weights);
+    stage->weights = NULL;
+}
+
 void stage_close(struct stage *stage)
 {
     if (stage == NULL)
         return;
-    graph_free(&stage->plain);
+    stage_release_weights(stage);
     class_set_free(&stage->classes);
-    weights_close(stage->weights);
-    stage->weights = NULL;
 }

@@ -1,0 +1,335 @@
+#include "job/run.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum status run_path(const struct run *run, const char *name, char path[RUN_PATH_SIZE])
+{
+    enum status rc = STATUS_OK;
+    int n = snprintf(path, RUN_PATH_SIZE, "%s/%s", run->options->out, name);
+
+    if (n < 0 || n >= RUN_PATH_SIZE)
+        FAIL(STATUS_USAGE, "--out %s: the path is too long", run->options->out);
+out:
+    return rc;
+}
+
+static struct plan_options plan_options(const struct options *o)
+{
+    return (struct plan_options){o->manifest_format, o->carry, o->limit, o->shard_rows};
+}
+
+/* On rank 0: a new plan, written unless this is a dry run. */
+static enum status make_plan(struct run *run)
+{
+    enum status rc = STATUS_OK;
+    const struct options *o = run->options;
+    struct plan_options how = plan_options(o);
+    char scratch[RUN_PATH_SIZE] = "/tmp/eyesore-plan-XXXXXX";
+    bool dry_scratch = false;
+
+    if (o->dry_run) {
+        if (mkdtemp(scratch) == NULL)
+            FAIL(STATUS_PLACE, "%s: cannot make a folder for the dry run: %s", scratch, strerror(errno));
+        dry_scratch = true;
+    } else {
+        TRY(run_path(run, "plan", scratch));
+        TRY(file_make_folders(scratch));
+    }
+    TRY(plan_make(o->manifest, &how, scratch, &run->plan, NULL));
+    if (!o->dry_run)
+        TRY(plan_write(&run->plan, o->out));
+out:
+    if (dry_scratch)
+        rmdir(scratch);
+    return rc;
+}
+
+static enum status check_plan(struct run *run)
+{
+    enum status rc = STATUS_OK;
+    struct plan_options how = plan_options(run->options);
+
+    TRY(plan_load(run->options->out, &run->plan));
+    TRY(plan_check(&run->plan, run->options->manifest, &how));
+out:
+    return rc;
+}
+
+enum status run_plan(struct run *run)
+{
+    enum status rc = STATUS_OK;
+
+    if (run->comm.rank == 0)
+        rc = plan_exists(run->options->out) ? check_plan(run) : make_plan(run);
+    TRY_TOGETHER(&run->comm, rc);
+    if (run->comm.rank != 0 && !run->options->dry_run)
+        rc = plan_load(run->options->out, &run->plan);
+    TRY_TOGETHER(&run->comm, rc);
+out:
+    return rc;
+}
+
+void run_format_classes(const struct class_set *set, char *text, size_t size)
+{
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (int i = 0; i < set->n_watched && used < size;) {
+        int last = i;
+        while (last + 1 < set->n_watched && set->watched[last + 1] == set->watched[last] + 1)
+            last++;
+        used += (size_t)snprintf(text + used, size - used, last == i ? "%s%d" : "%s%d-%d", i == 0 ? "" : ",",
+                                 set->watched[i], set->watched[last]);
+        i = last + 1;
+    }
+}
+
+/* What decides whether a score may be reused. */
+static enum status identify_stage(const struct options *o, const struct stage *s, const char *sha256,
+                                  struct fingerprint *print)
+{
+    char classes[512];
+
+    run_format_classes(&s->classes, classes, sizeof(classes));
+    fingerprint_add(print, "weights", "%s", sha256);
+    fingerprint_add(print, "arch", "%s+%s", s->arch, s->attention);
+    fingerprint_add(print, "class", "%s", classes);
+    fingerprint_add(print, "head", "%s", s->classes.kind == HEAD_SOFTMAX ? "softmax" : "sigmoid");
+    fingerprint_add(print, "mean", "%.9g,%.9g,%.9g", s->mean[0], s->mean[1], s->mean[2]);
+    fingerprint_add(print, "std", "%.9g,%.9g,%.9g", s->std[0], s->std[1], s->std[2]);
+    fingerprint_add(print, "crop", "%llu of %llu, %s", (unsigned long long)o->size,
+                    (unsigned long long)o->resize, o->resample == RESAMPLE_BICUBIC ? "bicubic" : "bilinear");
+    fingerprint_add(print, "decode", "%s", o->decode == DECODE_FAST ? "fast" : "exact");
+    fingerprint_add(print, "precision", "%s", precision_name(s->variants[0].precision));
+    fingerprint_add(print, "engine", "cpu");
+    return fingerprint_close(print);
+}
+
+static enum status load_stage(struct run *run, int index, bool bf16)
+{
+    enum status rc = STATUS_OK;
+    const struct options *o = run->options;
+    const struct stage_option *given = &o->stages.items[index];
+    struct stage *s = &run->cascade.stages[index];
+    enum precision_choice choice = given->has_precision ? given->precision : o->precision;
+
+    memset(s, 0, sizeof(*s));
+    snprintf(s->name, sizeof(s->name), "%s", given->name);
+    if (strlen(given->file) >= sizeof(s->weights_path))
+        FAIL(STATUS_USAGE, "stage %s: the path of the weights is too long", given->name);
+    memcpy(s->weights_path, given->file, strlen(given->file) + 1);
+    s->threshold = given->threshold;
+    memcpy(s->mean, given->mean, sizeof(s->mean));
+    memcpy(s->std, given->std, sizeof(s->std));
+    s->n_variants = 1;
+    if (choice == PRECISION_CHOICE_BF16 && !bf16)
+        FAIL(STATUS_USAGE,
+             "stage %s: precision bf16 was asked for, but not every host's processor has it: use f32 or auto",
+             given->name);
+    s->variants[0].precision = choice == PRECISION_CHOICE_F32 || !bf16 ? PRECISION_F32 : PRECISION_BF16;
+    TRY(stage_open(s, (int)o->size, given->class_text, given->head));
+    TRY(sha256_bytes(s->weights->map, s->weights->map_bytes, run->weights_sha256[index]));
+    TRY(identify_stage(o, s, run->weights_sha256[index], &run->stage_prints[index]));
+out:
+    return rc;
+}
+
+static enum status load_stages(struct run *run, bool bf16)
+{
+    enum status rc = STATUS_OK;
+    const struct options *o = run->options;
+
+    if (o->stages.n == 0)
+        FAIL(STATUS_USAGE, "no --stage: name at least one network, --stage resnet50=r50.safetensors@0.65");
+    run->cascade.size = (int)o->size;
+    for (size_t i = 0; i < o->stages.n; i++) {
+        TRY(load_stage(run, (int)i, bf16));
+        run->cascade.n_stages = (int)i + 1;
+    }
+out:
+    return rc;
+}
+
+enum status run_load_stages(struct run *run)
+{
+    enum status rc = STATUS_OK;
+    bool bf16 = engine_cpu_has_bf16();
+
+    TRY(comm_all(&run->comm, &bf16));
+    TRY_TOGETHER(&run->comm, load_stages(run, bf16));
+out:
+    return rc;
+}
+
+void run_reorder(struct run *run, const int *order)
+{
+    char sha256[CASCADE_MAX_STAGES][SHA256_HEX_SIZE];
+    struct fingerprint prints[CASCADE_MAX_STAGES];
+
+    memcpy(sha256, run->weights_sha256, sizeof(sha256));
+    memcpy(prints, run->stage_prints, sizeof(prints));
+    for (int i = 0; i < run->cascade.n_stages; i++) {
+        memcpy(run->weights_sha256[i], sha256[order[i]], SHA256_HEX_SIZE);
+        run->stage_prints[i] = prints[order[i]];
+    }
+    cascade_reorder(&run->cascade, order);
+}
+
+/* A stage's own lines, each under its name, so that a mismatch names stage and field. */
+static void add_stage_lines(struct fingerprint *print, const char *stage, const struct fingerprint *lines)
+{
+    for (const char *line = lines->text; *line != '\0';) {
+        size_t n = strcspn(line, "\n"), key = strcspn(line, "=");
+        char name[128];
+        snprintf(name, sizeof(name), "stage.%s.%.*s", stage, (int)key, line);
+        fingerprint_add(print, name, "%.*s", (int)(n - key - 1), line + key + 1);
+        line += n + 1;
+    }
+}
+
+static enum status make_fingerprint(struct run *run)
+{
+    const struct options *o = run->options;
+    struct fingerprint *p = &run->print;
+    char order[CASCADE_MAX_STAGES * STAGE_NAME_SIZE] = "";
+
+    for (int i = 0; i < run->cascade.n_stages; i++)
+        snprintf(order + strlen(order), sizeof(order) - strlen(order), "%s%s", i == 0 ? "" : ",",
+                 run->cascade.stages[i].name);
+    fingerprint_add(p, "format", "%d", SWEEP_FORMAT_VERSION);
+    fingerprint_add(p, "manifest", "%s", run->plan.manifest_hash);
+    fingerprint_add(p, "rows", "%llu", (unsigned long long)run->plan.n_rows);
+    for (size_t i = 2; i < run->plan.n_columns; i++)
+        fingerprint_add(p, "carry", "%s", run->plan.columns[i].name);
+    fingerprint_add(p, "order", "%s", order);
+    for (int i = 0; i < run->cascade.n_stages; i++) {
+        char key[64];
+        add_stage_lines(p, run->cascade.stages[i].name, &run->stage_prints[i]);
+        snprintf(key, sizeof(key), "stage.%s.threshold", run->cascade.stages[i].name);
+        fingerprint_add(p, key, "%.9g", (double)run->cascade.stages[i].threshold);
+    }
+    fingerprint_add(p, "heatmaps", "%s", sweep_heatmaps_name(o->heatmaps));
+    fingerprint_add(p, "all-stages", "%s", o->all_stages ? "yes" : "no");
+    fingerprint_add(p, "probe", "%.17g", o->probe);
+    fingerprint_add(p, "max-bytes", "%llu", (unsigned long long)o->max_bytes);
+    fingerprint_add(p, "max-pixels", "%llu", (unsigned long long)o->max_pixels);
+    return fingerprint_close(p);
+}
+
+/* On rank 0: OUT/plan/run.txt holds the fingerprint of the run whose parts are there. */
+static enum status compare_with_earlier(struct run *run)
+{
+    enum status rc = STATUS_OK;
+    char path[RUN_PATH_SIZE], difference[512];
+    char *earlier = NULL;
+    size_t size;
+
+    TRY(run_path(run, "plan/run.txt", path));
+    if (access(path, F_OK) != 0) {
+        TRY(file_write(path, run->print.text, run->print.used));
+        goto out;
+    }
+    TRY(file_read(path, 1u << 20, &earlier, &size));
+    if (fingerprint_difference(earlier, run->print.text, difference, sizeof(difference)))
+        FAIL(STATUS_MISMATCH,
+             "%s holds another sweep (%s): run with the same options to go on with it, or give "
+             "another --out",
+             run->options->out, difference);
+out:
+    free(earlier);
+    return rc;
+}
+
+/* Do all ranks see the same files? */
+static enum status compare_with_rank_0(struct run *run)
+{
+    enum status rc = STATUS_OK;
+    char head[17] = "";
+    memcpy(head, run->print.hex, 16);
+    uint64_t own = strtoull(head, NULL, 16), first = run->comm.rank == 0 ? own : 0;
+
+    TRY(comm_sum(&run->comm, &first, 1)); /* rank 0's: all others add nothing */
+    if (first != own)
+        FAIL(STATUS_INPUT,
+             "this rank's manifest plan or weights are not those of rank 0: is everything on a file "
+             "system that all hosts share?");
+out:
+    return rc;
+}
+
+static enum status make_layout(struct run *run)
+{
+    enum status rc = STATUS_OK;
+    const struct plan *plan = &run->plan;
+
+    TRY(sweep_layout_init(&run->layout, plan->columns[0].longest_bytes, run->options->heatmaps,
+                          run->options->probe));
+    for (size_t i = 2; i < plan->n_columns; i++)
+        TRY(sweep_layout_add_column(&run->layout, plan->columns[i].name, plan->columns[i].longest_bytes));
+    for (int i = 0; i < run->cascade.n_stages; i++) {
+        const struct stage *s = &run->cascade.stages[i];
+        TRY(sweep_layout_add_stage(&run->layout, s->name, (uint32_t)s->map_height, (uint32_t)s->map_width,
+                                   s->trained));
+    }
+out:
+    return rc;
+}
+
+enum status run_identify(struct run *run)
+{
+    enum status rc = STATUS_OK;
+
+    TRY_TOGETHER(&run->comm, make_fingerprint(run));
+    TRY_TOGETHER(&run->comm, compare_with_rank_0(run));
+    TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? compare_with_earlier(run) : STATUS_OK);
+    TRY_TOGETHER(&run->comm, make_layout(run));
+out:
+    return rc;
+}
+
+static int count_cores(void)
+{
+    cpu_set_t mask;
+    return sched_getaffinity(0, sizeof(mask), &mask) == 0 ? CPU_COUNT(&mask) : 1;
+}
+
+enum status run_open_engine(struct run *run)
+{
+    enum status rc = STATUS_OK;
+    const struct options *o = run->options;
+    enum map_policy maps = o->heatmaps == HEATMAPS_NONE  ? MAPS_NONE
+                           : o->heatmaps == HEATMAPS_ALL ? MAPS_ALL
+                                                         : MAPS_PASSED;
+    run->n_workers = o->threads > 0 ? (int)o->threads : count_cores();
+    struct engine_options how = {.maps = maps, .n_instances = run->n_workers};
+
+    TRY_TOGETHER(&run->comm, engine_cpu_open(&run->cascade, &how, &run->engine));
+out:
+    return rc;
+}
+
+void run_release_weights(struct run *run)
+{
+    for (int i = 0; i < run->cascade.n_stages; i++)
+        stage_release_weights(&run->cascade.stages[i]);
+}
+
+void run_close(struct run *run)
+{
+    if (run->engine != NULL)
+        run->engine->close(run->engine);
+    for (int i = 0; i < CASCADE_MAX_STAGES; i++) {
+        stage_close(&run->cascade.stages[i]);
+        fingerprint_free(&run->stage_prints[i]);
+    }
+    fingerprint_free(&run->print);
+    sweep_layout_free(&run->layout);
+    plan_free(&run->plan);
+}

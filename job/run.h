@@ -1,0 +1,58 @@
+/*
+ * A scan made ready: what every step of job/scan.c works on. The same on all ranks, but for what says
+ * otherwise.
+ */
+#ifndef EYESORE_JOB_RUN_H
+#define EYESORE_JOB_RUN_H
+
+#include "base/fingerprint.h"
+#include "job/comm.h"
+#include "job/options.h"
+#include "kernels/engine.h"
+#include "results/schema.h"
+#include "shards/plan.h"
+
+#include <time.h>
+
+struct run {
+    const struct options *options; /* borrowed */
+    struct comm comm;
+    time_t started;
+    struct plan plan;
+    struct cascade cascade;
+    char weights_sha256[CASCADE_MAX_STAGES][SHA256_HEX_SIZE]; /* in cascade order, as are the next */
+    struct fingerprint stage_prints[CASCADE_MAX_STAGES];      /* may a score be reused? */
+    struct fingerprint print;                                 /* does a part belong? */
+    struct sweep_layout layout;
+    struct engine *engine;
+    int n_workers; /* of this rank */
+};
+
+/*
+ * Each step is collective and ends with all ranks agreeing. In this order:
+ * the manifest is planned (rank 0) or the plan in OUT/plan checked; weights are loaded and the precision is
+ * settled; the order of the stages is given, read or measured; the run gets its fingerprint, which is
+ * compared with the one in OUT/plan; the engine is opened.
+ */
+enum status run_plan(struct run *run);
+enum status run_load_stages(struct run *run);
+enum status run_order_stages(struct run *run);
+enum status run_identify(struct run *run);
+enum status run_open_engine(struct run *run);
+
+/* The engine has packed the weights: give back the files and their op lists. */
+void run_release_weights(struct run *run);
+
+void run_close(struct run *run);
+
+/* OUT/NAME as a path of at most 4096 bytes. */
+#define RUN_PATH_SIZE 4096
+enum status run_path(const struct run *run, const char *name, char path[RUN_PATH_SIZE]);
+
+/* Put the stages, and what belongs to them, in this order. */
+void run_reorder(struct run *run, const int *order);
+
+/* "300-326" or "1": the watched classes as text. OUT text: cut to size. */
+void run_format_classes(const struct class_set *set, char *text, size_t size);
+
+#endif
