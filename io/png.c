@@ -135,8 +135,9 @@ static void set_blank(struct png_session *s)
             s->blank[3] = alpha[0];
         decoding_over_white(s->blank, 1);
     } else if ((color & PNG_COLOR_MASK_ALPHA) != 0) {
-        memset(s->blank, 255, 4);
+        memset(s->blank, 255, 3); /* transparent, over white */
     }
+    s->blank[3] = 255;
 }
 
 static enum status begin(struct png_session *s)
@@ -151,6 +152,8 @@ static enum status begin(struct png_session *s)
     TRY(decoding_plan(d));
     GROW(*d->pixels, *d->pixels_capacity, s->row_bytes * (s->interlaced ? height : 1) + PASS_PADDING);
     memset(*d->pixels, 0, s->row_bytes * (s->interlaced ? height : 1));
+    for (size_t i = 0; s->interlaced && !s->gray_16 && i < s->row_bytes * height; i += 4)
+        memcpy(*d->pixels + i, s->blank, 4);
     s->begun = true;
 out:
     return rc;
@@ -166,6 +169,22 @@ static void on_header(png_structp png, png_infop info)
         longjmp(s->on_error, 1);
 }
 
+/*
+ * Keep the samples that this pass brings, and not the blocks that libpng makes of them: where the file ends
+ * early, the others stay blank, as in Pillow.
+ */
+static void keep_pass(struct png_session *s, const png_byte *row, png_uint_32 number, int pass)
+{
+    size_t bytes = png_get_rowbytes(s->png, s->png_info) / (size_t)s->d->info->width;
+    uint8_t *kept = *s->d->pixels + s->row_bytes * number;
+    size_t step = (size_t)1 << PNG_PASS_COL_SHIFT(pass);
+
+    if (!PNG_ROW_IN_INTERLACE_PASS(number, pass))
+        return;
+    for (size_t x = PNG_PASS_START_COL(pass); x < (size_t)s->d->info->width; x += step)
+        memcpy(kept + bytes * x, row + bytes * x, bytes);
+}
+
 static void on_row(png_structp png, png_bytep new_row, png_uint_32 number, int pass)
 {
     struct png_session *s = png_get_progressive_ptr(png);
@@ -175,7 +194,7 @@ static void on_row(png_structp png, png_bytep new_row, png_uint_32 number, int p
     if (new_row == NULL)
         return;
     if (s->interlaced) {
-        png_progressive_combine_row(png, *s->d->pixels + s->row_bytes * number, new_row);
+        keep_pass(s, new_row, number, pass);
     } else if (number >= (png_uint_32)down->begin && number < (png_uint_32)down->end) {
         memcpy(*s->d->pixels, new_row, png_get_rowbytes(png, s->png_info));
         push_row(s, *s->d->pixels);
@@ -215,7 +234,7 @@ out:
     return rc;
 }
 
-/* Hand the rows of an interlaced picture on; what is missing of one keeps the coarser pass's samples. */
+/* Hand the rows of an interlaced picture on. */
 static void push_interlaced(struct png_session *s)
 {
     const struct axis *down = &s->d->resizer->down;

@@ -206,7 +206,8 @@ def generate(folder):
     # Not a 4:2:0 progressive one: libjpeg-turbo smooths those across blocks while they are incomplete, and its
     # issue 721, put right after the 2.1.5 that Debian 12 has, changed that by up to 7 levels.
     for name in ("rgb_400x533_s2.jpg", "rgb_348x348_s0.jpg", "turn6_400x301.jpg", "progressive444_400x300.jpg",
-                 "CMYK_400x300.jpg", "L_400x300.jpg", "rgb_400x300.png", "rgba_400x300.png", "p250_400x300.png"):
+                 "CMYK_400x300.jpg", "L_400x300.jpg", "rgb_400x300.png", "rgba_400x300.png", "p250_400x300.png",
+                 "interlaced_400x300.png", "400x300.gif", "key_400x300.gif", "interlaced_400x300.gif"):
         for share in (0.3, 0.7, 0.97):
             truncate(write, folder, name, share)
     return made

@@ -31,7 +31,7 @@ static int tear_down(void **state)
 static struct picture_info decode(const uint8_t *bytes, size_t n, const struct picture_options *options)
 {
     struct picture_options usual = picture_options_default();
-    struct picture_info info;
+    struct picture_info info = {0};
     uint8_t *copy = malloc(n == 0 ? 1 : n);
 
     assert_non_null(copy);
@@ -246,7 +246,7 @@ static void test_fast_is_near_exact(void **state)
 static void test_options_out_of_range(void **state)
 {
     struct picture_options options = picture_options_default();
-    struct picture_info info;
+    struct picture_info info = {0};
 
     (void)state;
     options.size = 0;
