@@ -1,0 +1,45 @@
+# A thin front to CMake.
+#   make sweep    set up, build, and sweep a demo catalogue  [MANIFEST=pool.tsv ROOT=/pool OUT=sweeps/x NP=1
+#                 CONFIG=file.ini ARGS="--limit 100"]
+#   make test     set up, build, and run every test
+#   make build    build/eyesore
+#   make asan     every test under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: ThreadSanitizer
+#   make format   clang-format;  make lint  clang-format, cppcheck, shellcheck;  make clean
+
+JOBS ?= $(shell nproc)
+CTEST_FLAGS ?=
+export MANIFEST ROOT OUT NP CONFIG ARGS
+
+.PHONY: build sweep test asan tsan format lint clean
+
+build:
+	@scripts/setup.sh build test
+	@cmake --preset release
+	@cmake --build --preset release -j $(JOBS)
+
+sweep:
+	@scripts/setup.sh build test demo
+	@cmake --preset release
+	@cmake --build --preset release -j $(JOBS) --target eyesore
+	@scripts/demo.sh
+
+test: build
+	@scripts/venv.sh
+	ctest --test-dir build --no-tests=error --output-on-failure $(CTEST_FLAGS)
+
+asan tsan:
+	@scripts/setup.sh build test
+	@cmake --preset $@
+	@cmake --build --preset $@ -j $(JOBS)
+	ctest --preset $@ --no-tests=error --output-on-failure $(CTEST_FLAGS)
+
+format:
+	@scripts/setup.sh lint
+	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+
+lint: build
+	@scripts/setup.sh lint
+	@scripts/lint.sh
+
+clean:
+	rm -rf build build-asan build-tsan

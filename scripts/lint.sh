@@ -1,0 +1,19 @@
+#!/bin/sh
+# make lint: cppcheck, the formatting of C, shellcheck. Any finding is a failure.
+set -eu
+
+cd "$(dirname "$0")/.."
+failed=0
+
+echo "lint: clang-format" >&2
+git ls-files -z '*.c' '*.h' | xargs -0 clang-format --dry-run --Werror || failed=1
+
+echo "lint: cppcheck" >&2
+cppcheck --quiet --error-exitcode=1 --inline-suppr --suppressions-list=.cppcheck -j "$(nproc)" \
+    --enable=warning,performance,portability --std=c11 --project=build/compile_commands.json || failed=1
+
+echo "lint: shellcheck" >&2
+git ls-files -z '*.sh' '.ci/run' | xargs -0 shellcheck || failed=1
+
+if [ "$failed" = 0 ]; then echo "lint: clean" >&2; fi
+exit "$failed"
