@@ -6,6 +6,9 @@
 #
 # Generates a manifest (about 100 bytes a row in TSV) in a folder of its own under TMPDIR, plans it, prints one line
 # of figures, removes everything. PROGRAM: manifest_plan of the build.
+#
+# Seen on two shared cores: 100,000,000 rows of TSV (9.2 GB) in 77 s, 85 MB resident, 23.5 B a row of scratch; its check
+# before a resume 13 s. From which 10^9 rows: about 13 minutes, 180 MB (the table over a bucket's ids grows to 96 MB), 24 GB.
 set -eu
 
 rows=${1:-25000000}

@@ -10,8 +10,8 @@
 
 #define BUCKET_BITS 9
 #define N_BUCKETS (1u << BUCKET_BITS)
-#define CHUNK_ENTRIES 5461                /* 128 KiB less 8 bytes: few enough reads for a disk that seeks */
-#define FIRST_SLOTS_MAX ((size_t)1 << 22) /* 96 MB */
+#define CHUNK_ENTRIES 5461 /* 128 KiB less 8 bytes: few enough reads for a disk that seeks */
+#define FIRST_SLOTS 4096   /* of the table, which grows with the different ids of a bucket */
 
 struct entry {
     uint64_t low, high; /* the id's XXH3-128 */
@@ -23,7 +23,6 @@ struct entry {
 struct bucket {
     struct entry *entries; /* [CHUNK_ENTRIES] */
     size_t n;              /* in entries */
-    uint64_t n_written;    /* in the scratch file */
 };
 
 struct duplicates {
@@ -119,7 +118,6 @@ static enum status write_chunk(struct duplicates *d, size_t bucket)
         done += (size_t)n;
     }
     d->chunks[d->n_chunks++] = (uint16_t)bucket;
-    d->buckets[bucket].n_written += CHUNK_ENTRIES;
     d->buckets[bucket].n = 0;
 out:
     return rc;
@@ -164,7 +162,6 @@ static struct entry *find_slot(const struct duplicates *d, const struct entry *e
     }
 }
 
-/* Only for buckets of more than two million different ids. */
 static enum status double_table(struct duplicates *d)
 {
     enum status rc = STATUS_OK;
@@ -227,19 +224,7 @@ static enum status search_bucket(struct duplicates *d, size_t index, const size_
 {
     enum status rc = STATUS_OK;
     const struct bucket *bucket = &d->buckets[index];
-    uint64_t n = bucket->n_written + bucket->n;
-    size_t n_slots = 16;
 
-    while (n_slots < 2 * n && n_slots < FIRST_SLOTS_MAX)
-        n_slots *= 2;
-    if (n_slots > d->n_slots) {
-        free(d->table);
-        d->n_slots = 0;
-        d->table = malloc(n_slots * sizeof(*d->table));
-        if (d->table == NULL)
-            FAIL(STATUS_MEMORY, "no memory to look for duplicate ids");
-        d->n_slots = n_slots;
-    }
     memset(d->table, 0, d->n_slots * sizeof(*d->table));
     d->n_used = 0;
     for (size_t i = 0; i < n_chunks; i++) /* all at once, so that the disk can order them */
@@ -262,8 +247,10 @@ enum status duplicates_find(struct duplicates *duplicates, struct duplicate show
     size_t *ordered = malloc((d->n_chunks + 1) * sizeof(*ordered)); /* chunks, bucket by bucket */
     size_t starts[N_BUCKETS + 1] = {0};
 
-    if (buffer == NULL || ordered == NULL)
+    d->table = malloc(FIRST_SLOTS * sizeof(*d->table)); /* each search clears it */
+    if (buffer == NULL || ordered == NULL || d->table == NULL)
         FAIL(STATUS_MEMORY, "no memory");
+    d->n_slots = FIRST_SLOTS;
     for (size_t i = 0; i < d->n_chunks; i++)
         starts[d->chunks[i] + 1]++;
     for (size_t i = 0; i < N_BUCKETS; i++)

@@ -88,6 +88,13 @@ static void foreign_parts_are_named(void **state)
     ledger_free(&ledger);
     assert_int_equal(ledger_scan(support_path("out"), ours, 1, &ledger, foreign), STATUS_MISMATCH);
     assert_non_null(strstr(foreign, "shard-00000001"));
+
+    /* A part moved to another folder would be found by nobody who looks for it by name. */
+    assert_int_equal(file_make_folders(support_path("out/parts/0001")), STATUS_OK);
+    assert_int_equal(file_write(support_path("out/parts/0001/shard-00000003-0123456789abcdef.h5"), "x", 1),
+                     STATUS_OK);
+    assert_int_equal(ledger_scan(support_path("out"), ours, 5, &ledger, foreign), STATUS_MISMATCH);
+    assert_non_null(strstr(foreign, "0001/shard-00000003"));
 }
 
 static void leftovers_are_removed_and_nothing_else(void **state)

@@ -378,6 +378,20 @@ static void jsonl_reads_texts_numbers_and_missing_keys(void **state)
     manifest_close(manifest);
 }
 
+/* In JSON Lines the first row stands where the byte order mark does. */
+static void jsonl_first_row_is_found_behind_a_byte_order_mark(void **state)
+{
+    (void)state;
+    struct manifest *manifest =
+        open_good(support_write_text("a.jsonl", "\xEF\xBB\xBF{\"id\":\"1\",\"uri\":\"a\"}\n"), NULL);
+
+    expect_row(manifest, 1, "1", "a");
+    assert_int_equal(manifest_seek(manifest, 0, 1), STATUS_OK);
+    expect_row(manifest, 1, "1", "a");
+    expect_end(manifest);
+    manifest_close(manifest);
+}
+
 static void jsonl_rows_are_refused(void **state)
 {
     (void)state;
@@ -485,6 +499,7 @@ int main(void)
         T(csv_rows_are_refused),
         T(csv_open_quote_ends_after_1_mib),
         T(jsonl_reads_texts_numbers_and_missing_keys),
+        T(jsonl_first_row_is_found_behind_a_byte_order_mark),
         T(jsonl_rows_are_refused),
         T(jsonl_deep_nesting_is_refused),
         T(utf8_is_strict),

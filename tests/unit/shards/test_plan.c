@@ -246,7 +246,7 @@ static void a_manifest_without_rows_is_refused(void **state)
         STATUS_INPUT);
 }
 
-/* Enough ids that all buckets go to disk several times. */
+/* Enough ids that all buckets go to disk twice and the table grows. */
 static void duplicates_are_found_across_buckets_and_chunks(void **state)
 {
     const uint64_t n = 7000000;
