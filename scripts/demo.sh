@@ -75,6 +75,5 @@ if [ "$rc" != 0 ]; then
     exit "$rc"
 fi
 if [ -f "$out/sweep.h5" ]; then
-    echo "sweep.h5: $out/sweep.h5"
     echo "look at it: ${eyesore#"$PWD"/} export $out/sweep.h5 --flagged --format csv"
 fi
