@@ -43,6 +43,10 @@ static enum status pass_open(struct pass *p, const struct graph *plain, struct g
     /* Backwards, so that an outer concatenation is seen before the inner ones it extends. */
     for (int i = plain->n_ops - 1; i >= 0; i--) {
         const struct op *op = &plain->ops[i];
+        if (op->kind == OP_CBAM) { /* gates in place, so its input is made where it is to stay */
+            p->joined[op->input[0]] = p->joined[i];
+            p->first[op->input[0]] = p->first[i];
+        }
         if (op->kind != OP_CONCAT)
             continue;
         if (p->joined[i] == GRAPH_NONE)
