@@ -81,10 +81,11 @@ static enum status take_channel_gate(const struct binding *at, const struct spel
     enum status rc = STATUS_OK;
     const struct tensor *fc1 = look(at, s->fc1);
     int64_t reduced = fc1 != NULL && fc1->n_dims >= 2 ? fc1->dim[0] : (c < REDUCTION ? 1 : c / REDUCTION);
-    int64_t down[] = {reduced, c}, up[] = {c, reduced};
+    int64_t down[] = {reduced, c, 1, 1}, up[] = {c, reduced, 1, 1};
+    int n_dims = s->bias ? 2 : 4; /* linear layers, or 1x1 convolutions without a bias */
 
-    TRY(take(at, s->fc1, "weight", down, 2, &op->param[CBAM_FC1_WEIGHT]));
-    TRY(take(at, s->fc2, "weight", up, 2, &op->param[CBAM_FC2_WEIGHT]));
+    TRY(take(at, s->fc1, "weight", down, n_dims, &op->param[CBAM_FC1_WEIGHT]));
+    TRY(take(at, s->fc2, "weight", up, n_dims, &op->param[CBAM_FC2_WEIGHT]));
     if (s->bias) {
         TRY(take(at, s->fc1, "bias", down, 1, &op->param[CBAM_FC1_BIAS]));
         TRY(take(at, s->fc2, "bias", up, 1, &op->param[CBAM_FC2_BIAS]));
