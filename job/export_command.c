@@ -99,7 +99,7 @@ enum status command_export(const struct options *options)
     else
         TRY(export_write(stdout, paths, n, &export, &n_written));
     if (options->partial)
-        log_info("%llu rows from %zu shards; the sweep is not finished", (unsigned long long)n_written, n);
+        log_info("%llu rows, of the %zu shards that are done so far", (unsigned long long)n_written, n);
 out:
     free(paths);
     part_files_free(&parts);
