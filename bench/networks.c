@@ -3,7 +3,7 @@
  * oneDNN primitives (fused bias and ReLU, dense memory that stays in cache), timed in turn in one run on the
  * same threads.
  *
- *     build/bench/networks [THREADS] [ROUNDS]
+ *     build/bench/networks [THREADS] [ROUNDS] [NETWORK...]
  *
  * Two bounds: of the convolutions as the network is written, and of those the engine runs (DenseNet's
  * transitions pool before they convolve, which takes 9% of the work away).
@@ -269,26 +269,43 @@ out:
     return rc;
 }
 
-int main(int argc, char **argv)
+/* Is this network among those asked for? None named means all. */
+static bool is_wanted(const char *arch, int n_names, char *const *names)
+{
+    for (int i = 0; i < n_names; i++)
+        if (strcmp(arch, names[i]) == 0)
+            return true;
+    return n_names == 0;
+}
+
+static enum status bench_all(int n_threads, int n_rounds, int n_names, char *const *names)
 {
     static const char *const archs[] = {"densenet161", "resnet50", "mobilenet_v2"};
-    int n_threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 2,
-        n_rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 7;
+    static const enum cbam_layout layouts[] = {CBAM_NONE, CBAM_TIMM};
+    enum status rc = STATUS_OK;
+    int last_precision = engine_cpu_has_bf16() ? PRECISION_BF16 : PRECISION_F32;
+
+    for (int a = 0; a < 3; a++)
+        for (int l = 0; l < 2; l++)
+            for (int p = PRECISION_F32; p <= last_precision && is_wanted(archs[a], n_names, names); p++)
+                TRY(bench_network(archs[a], layouts[l], (enum precision)p, n_threads, n_rounds));
+out:
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    int n_threads = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 2;
+    int n_rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 7;
     char version[32];
 
     if (n_threads < 1 || n_threads > 64 || n_rounds < 1 || n_rounds > MAX_ROUNDS) {
-        fprintf(stderr, "usage: networks [THREADS 1-64] [ROUNDS 1-%d]\n", MAX_ROUNDS);
+        fprintf(stderr, "usage: networks [THREADS 1-64] [ROUNDS 1-%d] [NETWORK...]\n", MAX_ROUNDS);
         return 2;
     }
     onednn_format_version(version, sizeof(version));
     printf("oneDNN %s, %d threads, medians of %d rounds in turn; images/s\n", version, n_threads, n_rounds);
     printf("%-14s %-9s %-5s %9s %9s %9s %10s %10s\n", "network", "attention", "type", "written", "as run",
            "engine", "/written", "/as run");
-    for (int a = 0; a < 3; a++)
-        for (int layout = CBAM_NONE; layout <= CBAM_TIMM; layout += CBAM_TIMM)
-            for (int p = PRECISION_F32; p <= (engine_cpu_has_bf16() ? PRECISION_BF16 : PRECISION_F32); p++)
-                if (bench_network(archs[a], (enum cbam_layout)layout, (enum precision)p, n_threads,
-                                  n_rounds) != STATUS_OK)
-                    return 1;
-    return 0;
+    return bench_all(n_threads, n_rounds, argc > 3 ? argc - 3 : 0, argv + 3) == STATUS_OK ? 0 : 1;
 }
