@@ -4,11 +4,13 @@
  * The sample is the 512 rows whose ids hash lowest, so it depends on the manifest alone; every rank scores
  * those it has read. Stages are tried from the cheapest on, a round at a time, and no further than until no
  * outcome on the rest could change the order: mostly about half the sample through the cheapest stage alone.
+ * A round is the rows next in hash, whichever ranks have them, so what is measured does not depend on ranks.
  * Rows that cannot be decoded count as rejected: they cost nothing in any order.
  */
 #include "base/file.h"
 #include "job/load.h"
 #include "job/run.h"
+#include "job/signals.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,16 +20,21 @@
 
 #define SAMPLE_ROWS 512
 #define ROUND_ROWS 64 /* of all ranks together */
+#define N_ROUNDS (SAMPLE_ROWS / ROUND_ROWS)
 
 struct sample_row {
     uint64_t hash;
     char *uri;
 };
 
-/* This rank's share of the sample: a heap with the largest hash on top, so that it is the first to go. */
+/*
+ * This rank's share of the sample: while it is read, a heap with the largest hash on top, so that it is the
+ * first to go; then in ascending order.
+ */
 struct sample {
     struct sample_row rows[SAMPLE_ROWS];
     int n;
+    int round_ends[N_ROUNDS]; /* round k is rows [round_ends[k - 1], round_ends[k]) */
 };
 
 static void swap_rows(struct sample_row *a, struct sample_row *b)
@@ -95,29 +102,63 @@ out:
     return rc;
 }
 
-/* Collective: keep of each rank's rows those that are among the lowest of all. */
+static int compare_hashes(const void *a, const void *b)
+{
+    uint64_t hash_a = ((const struct sample_row *)a)->hash, hash_b = ((const struct sample_row *)b)->hash;
+    return (hash_a > hash_b) - (hash_a < hash_b);
+}
+
+static int count_up_to(const struct sample *s, uint64_t hash)
+{
+    int n = 0;
+
+    for (int i = 0; i < s->n; i++)
+        n += s->rows[i].hash <= hash;
+    return n;
+}
+
+/* Collective: bisect, for all rounds at once, for the hash up to which lie the rows of rounds 0 to k of all
+ * ranks. */
+static enum status find_round_limits(const struct run *run, const struct sample *s, uint64_t limits[N_ROUNDS])
+{
+    enum status rc = STATUS_OK;
+    uint64_t low[N_ROUNDS] = {0}, kept[N_ROUNDS];
+    bool found = false;
+
+    for (int k = 0; k < N_ROUNDS; k++)
+        limits[k] = UINT64_MAX;
+    while (!found) {
+        for (int k = 0; k < N_ROUNDS; k++)
+            kept[k] = (uint64_t)count_up_to(s, low[k] + (limits[k] - low[k]) / 2);
+        TRY(comm_sum(&run->comm, kept, N_ROUNDS));
+        found = true;
+        for (int k = 0; k < N_ROUNDS; k++) {
+            uint64_t middle = low[k] + (limits[k] - low[k]) / 2;
+            if (low[k] == limits[k])
+                continue;
+            if (kept[k] >= (uint64_t)ROUND_ROWS * (uint64_t)(k + 1))
+                limits[k] = middle;
+            else
+                low[k] = middle + 1;
+            found = found && low[k] == limits[k];
+        }
+    }
+out:
+    return rc;
+}
+
+/* Collective: keep of each rank's rows those that are among the lowest of all, and deal them into rounds. */
 static enum status sample_agree(const struct run *run, struct sample *s)
 {
     enum status rc = STATUS_OK;
-    uint64_t limit = UINT64_MAX, kept;
+    uint64_t limits[N_ROUNDS];
 
-    /* Bisect for the hash below which lie SAMPLE_ROWS rows of all ranks. */
-    for (uint64_t low = 0; low < limit;) {
-        uint64_t middle = low + (limit - low) / 2;
-        kept = 0;
-        for (int i = 0; i < s->n; i++)
-            kept += s->rows[i].hash <= middle;
-        TRY(comm_sum(&run->comm, &kept, 1));
-        if (kept >= SAMPLE_ROWS)
-            limit = middle;
-        else
-            low = middle + 1;
-    }
-    while (s->n > 0 && s->rows[0].hash > limit) {
-        free(s->rows[0].uri);
-        s->rows[0] = s->rows[--s->n];
-        sift_down(s, 0);
-    }
+    TRY(find_round_limits(run, s, limits));
+    qsort(s->rows, (size_t)s->n, sizeof(s->rows[0]), compare_hashes);
+    while (s->n > 0 && s->rows[s->n - 1].hash > limits[N_ROUNDS - 1])
+        free(s->rows[--s->n].uri);
+    for (int k = 0; k < N_ROUNDS; k++)
+        s->round_ends[k] = count_up_to(s, limits[k]);
 out:
     return rc;
 }
@@ -142,8 +183,11 @@ static enum status score_rows(const struct run *run, struct pipeline *pipeline,
     }
     pipeline_push(pipeline, work);
     work = NULL;
-    while (work == NULL)
-        work = pipeline_take(pipeline, 1000);
+    while (work == NULL) {
+        if (signals_wanted() == SIGNALS_ABANDON)
+            pipeline_abandon(pipeline);
+        work = pipeline_take(pipeline, 100);
+    }
     if (work->status != STATUS_OK) {
         rc = work->status;
         goto out;
@@ -179,11 +223,12 @@ static enum status measure(struct run *run, struct pipeline *pipeline, const str
     cascade_order(t->cost, no_pass, n_stages, cheapest);
     for (int k = 0; k < n_stages; k++) {
         int stage = cheapest[k], done = 0;
-        int round = ROUND_ROWS / run->comm.n_ranks > 0 ? ROUND_ROWS / run->comm.n_ranks : 1;
-        while (t->n_seen[stage] < (int)total &&
-               !cascade_order_settled(t->cost, t->n_seen, t->n_passed, (int)total, n_stages, t->order)) {
-            int n = s->n - done < round ? s->n - done : round;
+        for (int round = 0; round < N_ROUNDS && t->n_seen[stage] < (int)total; round++) {
+            if (cascade_order_settled(t->cost, t->n_seen, t->n_passed, (int)total, n_stages, t->order))
+                break;
+            int n = s->round_ends[round] - done;
             uint64_t counts[2] = {(uint64_t)n, 0};
+            TRY_TOGETHER(&run->comm, signals_wanted() == SIGNALS_NONE ? STATUS_OK : STATUS_RESUME);
             TRY_TOGETHER(&run->comm, score_rows(run, pipeline, &layout, s, done, n, stage, &counts[1]));
             done += n;
             TRY(comm_sum(&run->comm, counts, 2));
