@@ -146,7 +146,7 @@ static enum status load_stages(struct run *run, bool bf16)
     enum status rc = STATUS_OK;
     const struct options *o = run->options;
 
-    if (o->stages.n == 0)
+    if (o->stages.n == 0 && !o->dry_run)
         FAIL(STATUS_USAGE, "no --stage: name at least one network, --stage resnet50=r50.safetensors@0.65");
     run->cascade.size = (int)o->size;
     for (size_t i = 0; i < o->stages.n; i++) {
