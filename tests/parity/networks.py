@@ -262,12 +262,13 @@ def timm_mobilenet_names():
 
 
 def canonical_names(tensors):
-    """The same tensors under torchvision's present names: undoes the old DenseNet spelling, timm's MobileNetV2 and
-    luuuyi's first spelling."""
+    """The same tensors under torchvision's present names: undoes the old DenseNet spelling, timm's MobileNetV2,
+    luuuyi's first spelling, and MobileNetV2's attention beside the block's sequence instead of in it."""
     timm = timm_mobilenet_names() if "conv_stem.weight" in tensors else {}
     renamed = {}
     for name, tensor in tensors.items():
         name = re.sub(r"(denselayer\d+)\.(norm|conv)\.([12])\.", r"\1.\2\3.", name)
+        name = re.sub(r"^(features\.\d+)\.(cbam|se|ca|sa)\.", r"\1.conv.\2.", name)
         name = re.sub(r"\.ca\.fc([12])\.", lambda found: f".ca.fc.{2 * int(found[1]) - 2}.", name)
         module, _, member = name.rpartition(".")
         renamed[f"{timm.get(module, module)}.{member}"] = tensor
