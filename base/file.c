@@ -83,7 +83,7 @@ enum status file_write(const char *path, const void *bytes, size_t size)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            FAIL(errno_status(errno), "%s: cannot write: %s", path, strerror(errno));
+            FAIL(STATUS_PLACE, "%s: cannot write: %s", path, strerror(errno));
         done += (size_t)n;
     }
     TRY(file_commit(temp, path));
