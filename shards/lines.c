@@ -70,7 +70,7 @@ static void hash_consumed(struct lines *lines)
 static enum status refill(struct lines *lines)
 {
     enum status rc = STATUS_OK;
-    size_t got;
+    size_t got = 0;
 
     hash_consumed(lines);
     memmove(lines->buffer, lines->buffer + lines->start, lines->end - lines->start);
@@ -255,7 +255,7 @@ enum status lines_hash_file(const char *path, uint64_t size_bytes, char hex[LINE
     XXH3_128bits_reset(state);
     TRY(open_regular(path, &fd, file_bytes));
     for (uint64_t left = size_bytes; left > 0;) {
-        size_t got;
+        size_t got = 0;
         TRY(read_some(fd, path, buffer, left < BUFFER_BYTES ? (size_t)left : BUFFER_BYTES, &got));
         if (got == 0)
             break;
