@@ -1,7 +1,9 @@
 #include "job/run.h"
 
 #include "base/file.h"
+#include "shards/ledger.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdio.h>
@@ -292,6 +294,27 @@ enum status run_identify(struct run *run)
     TRY_TOGETHER(&run->comm, make_layout(run));
 out:
     return rc;
+}
+
+/* Temporary files in OUT/NAME ("": OUT itself). */
+static void remove_leftovers_in(const struct run *run, const char *name)
+{
+    char path[RUN_PATH_SIZE];
+    const struct dirent *entry;
+    DIR *folder = run_path(run, name, path) == STATUS_OK ? opendir(path) : NULL;
+
+    while (folder != NULL && (entry = readdir(folder)) != NULL)
+        if (strstr(entry->d_name, ".tmp-") != NULL && unlinkat(dirfd(folder), entry->d_name, 0) != 0)
+            log_warn("%s/%s: cannot remove: %s", path, entry->d_name, strerror(errno));
+    if (folder != NULL)
+        closedir(folder);
+}
+
+void run_remove_leftovers(const struct run *run)
+{
+    ledger_remove_leftovers(run->options->out, NULL); /* says what it could not remove; the sweep is whole */
+    remove_leftovers_in(run, "plan");
+    remove_leftovers_in(run, "");
 }
 
 static int count_cores(void)

@@ -49,6 +49,9 @@ void run_close(struct run *run);
 #define RUN_PATH_SIZE 4096
 enum status run_path(const struct run *run, const char *name, char path[RUN_PATH_SIZE]);
 
+/* On one rank, when sweep.h5 is in place: remove the temporary files of attempts that were killed. */
+void run_remove_leftovers(const struct run *run);
+
 /* Put the stages, and what belongs to them, in this order. */
 void run_reorder(struct run *run, const int *order);
 

@@ -492,8 +492,10 @@ enum status command_scan(const struct options *options)
     run_release_weights(&run);
     TRY(sweep(&run));
     TRY(gather(&run, path));
-    if (run.comm.rank == 0)
+    if (run.comm.rank == 0) {
+        run_remove_leftovers(&run);
         TRY(print_summary(path));
+    }
 out:
     run_close(&run);
     if (run.comm.n_ranks > 0)
