@@ -363,6 +363,26 @@ static enum status lower_op(struct pass *p, int i)
     return STATUS_INTERNAL;
 }
 
+/*
+ * As folded, so that a negative variance is seen too. It must be seen here: a fused ReLU makes zero of a NaN
+ * on some CPUs, and the picture would get a score.
+ */
+static enum status check_finite(const struct graph *g)
+{
+    enum status rc = STATUS_OK;
+
+    for (int i = 0; i < g->n_own; i++)
+        for (int64_t k = 0; k < g->own[i]->n_elements; k++)
+            if (!isfinite(g->own[i]->own[k]))
+                FAIL(STATUS_INPUT,
+                     "%s: tensor %s makes a value that is not finite: did the training diverge? Export "
+                     "another "
+                     "checkpoint",
+                     g->arch, g->own[i]->name);
+out:
+    return rc;
+}
+
 enum status lower_inference(const struct graph *plain, int channel_align, struct graph *lowered)
 {
     enum status rc = STATUS_OK;
@@ -376,6 +396,7 @@ enum status lower_inference(const struct graph *plain, int channel_align, struct
     for (int i = 0; i < plain->n_ops; i++)
         if (!p.covered[i])
             TRY(lower_op(&p, i));
+    TRY(check_finite(&g));
     TRY(lower_plan_memory(&g, channel_align));
     *lowered = g;
     g = (struct graph){0};

@@ -21,7 +21,8 @@
 /*
  * Lower `plain`. `channel_align`: slices start at, and buffers are padded to, multiples of it (the engine's
  * channel block). Placing is for one picture; an engine with batches multiplies.
- * OUT lowered: owns its parameters (f32); graph_free. STATUS_INPUT where a slice would not be aligned.
+ * OUT lowered: owns its parameters (f32); graph_free. STATUS_INPUT where a slice would not be aligned, or a
+ * parameter is not finite.
  */
 enum status lower_inference(const struct graph *plain, int channel_align, struct graph *lowered);
 

@@ -143,10 +143,8 @@ static struct score score_sigmoid(const struct class_set *set, const float *logi
 
     for (int i = 0; i < set->n_watched; i++) {
         int k = set->watched[i];
-        if (!isfinite(logits[k])) { /* comparisons would hide a NaN */
-            best = k;
-            break;
-        }
+        if (!isfinite(logits[k])) /* comparisons would hide a NaN, and an infinity makes a score of 0 or 1 */
+            return (struct score){NAN, NAN};
         if (logits[k] > logits[best])
             best = k;
     }
