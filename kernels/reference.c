@@ -285,8 +285,15 @@ out:
     return rc;
 }
 
+/* Make gamma / sqrt(var + eps) a power of two: folded into a convolution, it only moves exponents. */
+static void snap_scale(float *gamma, float var)
+{
+    double deviation = sqrt((double)var + BATCH_NORM_EPS);
+    *gamma = (float)ldexp(deviation, (int)lround(log2(*gamma / deviation)));
+}
+
 /* Mean and (biased) variance of each channel over pictures and places, into the batch norm's own tensors. */
-static void calibrate_batch_norm(const struct op *op, const float *x, int n)
+static void calibrate_batch_norm(const struct op *op, bool behind_conv, const float *x, int n)
 {
     size_t n_places = places(op->shape), picture = elements(op->shape);
 
@@ -304,6 +311,8 @@ static void calibrate_batch_norm(const struct op *op, const float *x, int n)
         op->param[BN_MEAN]->own[c] = (float)(sum / count);
         op->param[BN_VAR]->own[c] =
             (float)(variance > 1e-4 ? variance : 1e-4); /* a dead channel stays dead */
+        if (behind_conv)
+            snap_scale(&op->param[BN_WEIGHT]->own[c], op->param[BN_VAR]->own[c]);
     }
 }
 
@@ -339,7 +348,7 @@ enum status reference_execute(const struct graph *plain, const float *input, int
         }
         const float *second = op->input[1] == GRAPH_NONE ? NULL : values[op->input[1]];
         if (calibrate && op->kind == OP_BATCH_NORM)
-            calibrate_batch_norm(op, values[op->input[0]], n);
+            calibrate_batch_norm(op, plain->ops[op->input[0]].kind == OP_CONV, values[op->input[0]], n);
         TRY(reference_op(plain, i, values[op->input[0]], second, n, values[i]));
         free_if_last(plain, n_uses, values, op->input[0]);
         free_if_last(plain, n_uses, values, op->input[1]);

@@ -23,7 +23,9 @@ struct reference_result {
 /*
  * Run the whole list. IN input: [n, 3, size, size], normalised. `calibrate`: set each batch norm's mean and
  * variance to those of its input over these pictures, just before applying it (the tensors must be owned:
- * declared weights). Values are freed when their last reader has run. reference_free frees the result.
+ * declared weights), and the gamma (positive) of one behind a convolution to the nearest value that makes its
+ * scale a power of two, so that weights which bf16 holds exactly are still so once folded. Values are freed
+ * when their last reader has run. reference_free frees the result.
  */
 enum status reference_execute(const struct graph *plain, const float *input, int n, bool calibrate,
                               struct reference_result *out);

@@ -10,13 +10,15 @@
 #define N_PICTURES 16
 #define SIZE 224
 #define LOGIT_DEVIATION 2.0
-#define MAP_SUM 4.0 /* of a heat map before its ReLU, on average */
+#define MAP_SUM 8.0 /* of a heat map before its ReLU, on average */
 /*
  * Gains of batch norms, by trial: with them bf16 changes scores by less than 0.02, as with trained networks;
  * at 1 the random deep sums drown the pictures' differences.
  */
-#define BRANCH_GAIN 0.2f /* the last of a residual branch */
-#define GROWTH_GAIN 0.3f /* channels a dense block has added */
+#define BRANCH_GAIN 0.2f        /* the last of a residual branch */
+#define LINEAR_BRANCH_GAIN 0.1f /* MobileNetV2's, where no ReLU follows the add */
+#define OWN_SHARE 0.4f          /* of a class's direction; the rest is common to all classes */
+#define GROWTH_GAIN 0.3f        /* channels a dense block has added */
 
 /* SplitMix64 (Steele, Lea, Flood 2014): a sequence per seed, the same everywhere. */
 static uint64_t random_next(uint64_t *state)
@@ -61,20 +63,22 @@ static void init_cbam(uint64_t *state, const struct op *op)
     fill_between(state, op->param[CBAM_BN_VAR], 0.8f, 1.2f);
 }
 
-/* Is this batch norm the last of a residual branch: is its value, perhaps through CBAM, one term of an add?
+/*
+ * The gain of a batch norm that is the last of a residual branch, whose value, perhaps through CBAM, is one
+ * term of an add; else 1.
  */
-static bool ends_branch(const struct graph *g, int index)
+static float branch_gain(const struct graph *g, int index)
 {
     int value = index;
 
-    for (int i = index + 1; i < g->n_ops; i++) {
+    for (int i = index + 1; i + 1 < g->n_ops; i++) {
         const struct op *op = &g->ops[i];
         if (op->kind == OP_CBAM && op->input[0] == value)
             value = i;
         else if (op->kind == OP_ADD && op->input[0] == value)
-            return true;
+            return g->ops[i + 1].kind == OP_RELU ? BRANCH_GAIN : LINEAR_BRANCH_GAIN;
     }
-    return false;
+    return 1;
 }
 
 /* Channels a concatenation started from: those of its dense block's input. */
@@ -89,16 +93,25 @@ static void init_batch_norm(uint64_t *state, const struct graph *g, int index)
 {
     const struct op *op = &g->ops[index];
     float *gamma = op->param[BN_WEIGHT]->own;
-    bool branch = ends_branch(g, index);
+    float gain = branch_gain(g, index);
 
     fill_between(state, op->param[BN_WEIGHT], 0.8f, 1.2f);
     fill(state, op->param[BN_BIAS], 0.1);
-    for (int c = 0; c < op->shape.c; c++) {
-        if (branch)
-            gamma[c] *= BRANCH_GAIN;
-        else if (c >= first_channels(g, op->input[0]))
-            gamma[c] *= GROWTH_GAIN;
-    }
+    if (index + 1 < g->n_ops && g->ops[index + 1].kind == OP_RELU6) /* away from the kink */
+        for (int c = 0; c < op->shape.c; c++)
+            op->param[BN_BIAS]->own[c] += 0.5f;
+    for (int c = 0; c < op->shape.c; c++)
+        gamma[c] *= c >= first_channels(g, op->input[0]) ? GROWTH_GAIN : gain;
+}
+
+/* Cut to what bf16 holds: untrained weights of few inputs have no averaging that hides their rounding. */
+static float keep_bf16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    bits &= 0xffff0000u;
+    memcpy(&value, &bits, sizeof(bits));
+    return value;
 }
 
 static void init_conv(uint64_t *state, const struct op *op)
@@ -107,8 +120,11 @@ static void init_conv(uint64_t *state, const struct op *op)
 
     /* He et al. 2015: variance 2 / fan-in. */
     fill(state, weight, sqrt(2.0 * (double)weight->dim[0] / (double)weight->n_elements));
-    for (int64_t i = 0; op->groups > 1 && i < weight->n_elements; i++)
-        weight->own[i] = fabsf(weight->own[i]); /* a depthwise smoothing: random signs mostly make noise */
+    for (int64_t i = 0; i < weight->n_elements; i++) {
+        weight->own[i] = keep_bf16(weight->own[i]);
+        if (op->groups > 1) /* a depthwise smoothing: random signs mostly make noise */
+            weight->own[i] = fabsf(weight->own[i]);
+    }
 }
 
 static void init_ops(uint64_t *state, const struct graph *g)
@@ -139,6 +155,11 @@ void weights_init_picture(uint64_t seed, int size, uint8_t *pixels)
     for (int c = 0; c < 3; c++) {
         ground[c] = random_between(&state, 20, 255);
         slope[c] = random_between(&state, -120, 120);
+    }
+    if (seed % 2 == 0) { /* cut out on white, as in a catalogue */
+        noise = stripes = 0;
+        for (int c = 0; c < 3; c++)
+            ground[c] = 255, slope[c] = 0;
     }
     for (int i = 0; i < n_discs; i++) {
         discs[i].x = random_between(&state, 0, (float)size);
@@ -230,23 +251,25 @@ static void combine(const double *x, const double *y, int c, double *v)
 
 /*
  * A class looks along a random mix of the directions in which the pictures differ, the strong ones weighing
- * more: rounding noise, which has no direction, weighs least there. A part of the mean feature makes the heat
- * maps' sums positive on average, so that there is something to see.
+ * more: rounding noise, which has no direction, weighs least there. Most of the mix is common to all classes,
+ * so that their differences stay small. A part of the mean feature makes the heat maps' sums positive on
+ * average, so that there is something to see. IN common: [N_PICTURES]. OUT v: [c].
  */
-static void draw_direction(uint64_t *state, const double *x, const double *mean, int c, double *v)
+static void draw_direction(uint64_t *state, const double *x, const double *mean, int c, const double *common,
+                           double *v)
 {
     double y[N_PICTURES];
 
     for (int i = 0; i < N_PICTURES; i++)
-        y[i] = random_between(state, -1, 1);
+        y[i] = common[i] + (double)random_between(state, -OWN_SHARE, OWN_SHARE);
     combine(x, y, c, v);
     for (int i = 0; i < N_PICTURES; i++)
         y[i] = dot(x + i * c, v, c);
     combine(x, y, c, v);
     scale_to_deviation(x, c, v);
-    double along = dot(v, mean, c), sign = along < 0 ? -1 : 1, length = dot(mean, mean, c) + 1e-12;
+    double along = dot(v, mean, c), length = dot(mean, mean, c) + 1e-12;
     for (int j = 0; j < c; j++)
-        v[j] = sign * v[j] + mean[j] * (MAP_SUM - sign * along) / length;
+        v[j] += mean[j] * (MAP_SUM - along) / length;
     scale_to_deviation(x, c, v);
 }
 
@@ -260,9 +283,12 @@ static enum status init_head(uint64_t *state, const struct graph *g, const float
     if (x == NULL)
         FAIL(STATUS_MEMORY, "no memory");
     double *mean = x + N_PICTURES * c, *v = mean + c;
+    double common[N_PICTURES];
     center_features(features, values, x, mean);
+    for (int i = 0; i < N_PICTURES; i++)
+        common[i] = random_between(state, -1, 1);
     for (int k = 0; k < op->shape.c; k++) {
-        draw_direction(state, x, mean, c, v);
+        draw_direction(state, x, mean, c, common, v);
         for (int j = 0; j < c; j++)
             op->param[HEAD_WEIGHT]->own[k * c + j] = (float)v[j];
         op->param[HEAD_BIAS]->own[k] = (float)-dot(v, mean, c);
