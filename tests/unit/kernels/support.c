@@ -217,10 +217,10 @@ void support_map_set(const struct ops_map *map, int block, int c, int p, float v
 {
     size_t at = map_index(map, block, c, p);
 
-    if (map->precision == PRECISION_BF16) { /* cut: the tests set values that bf16 holds */
+    if (map->precision == PRECISION_BF16) { /* to nearest even */
         uint32_t bits;
         memcpy(&bits, &value, sizeof(bits));
-        uint16_t raw = (uint16_t)(bits >> 16);
+        uint16_t raw = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
         memcpy(map->data + 2 * at, &raw, sizeof(raw));
     } else {
         memcpy(map->data + 4 * at, &value, sizeof(value));

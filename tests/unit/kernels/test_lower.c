@@ -144,6 +144,14 @@ static double deviation_of(const struct ops_map *map, int block, const float *ex
     return worst / top;
 }
 
+/* Put the reference's value in the place of the engine's, so that the next ops start from it. */
+static void replace(const struct ops_map *map, int block, const float *value)
+{
+    for (int c = 0; c < map->c; c++)
+        for (int p = 0; p < map->h * map->w; p++)
+            support_map_set(map, block, c, p, value[c * map->h * map->w + p]);
+}
+
 static double step_deviation(const struct fixture *f, const struct runner *runner, int index)
 {
     const struct graph *g = &runner->program->graph;
@@ -156,7 +164,10 @@ static double step_deviation(const struct fixture *f, const struct runner *runne
     if (!moved)
         assert_memory_equal(&f->stage.plain.ops[plain_of(&f->stage.plain, op)].shape, &op->shape,
                             sizeof(op->shape));
-    double deviation = deviation_of(&map, op->kind == OP_INPUT ? 0 : runner->program->ops->block, expected);
+    int block = op->kind == OP_INPUT ? 0 : runner->program->ops->block;
+    double deviation = deviation_of(&map, block, expected);
+    if (map.precision == PRECISION_BF16) /* else rounding errors of all ops add up, and hide a wrong one */
+        replace(&map, block, expected);
     free(own);
     return deviation;
 }
@@ -207,7 +218,7 @@ static void run_steps(const struct fixture *f, const struct program *p, dnnl_eng
     }
     assert_true(n_compared > 10);
     assert_int_equal(runner_execute(&runner, stream, f->pixels, features, means), STATUS_OK);
-    assert_true(head_deviation(f, p, means) <= tolerance);
+    assert_true(head_deviation(f, p, means) <= (p->precision == PRECISION_F32 ? tolerance : 0.5));
     printf("           %d ops, largest deviation %.1e\n", n_compared, worst);
     runner_close(&runner);
     dnnl_stream_destroy(stream);
@@ -250,7 +261,7 @@ static void test_every_op_bf16(void **state)
     }
     for (int arch = ARCH_DENSENET; arch <= ARCH_MOBILENET_V2; arch++)
         for (int attention = CBAM_NONE; attention <= CBAM_LUUUYI; attention++)
-            compare((enum arch)arch, (enum cbam_layout)attention, PRECISION_BF16, 0.06);
+            compare((enum arch)arch, (enum cbam_layout)attention, PRECISION_BF16, 0.04);
 }
 
 /* Each fold and fusion happened: few ops are left, and none of the plain-only kinds. */
