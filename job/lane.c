@@ -15,8 +15,9 @@ struct slot {
 struct lane {
     struct engine_instance *instance;
     struct lane_receiver receiver;
-    pthread_mutex_t lock;
-    pthread_cond_t slot_free;
+    pthread_mutex_t submitting; /* an instance takes one submit at a time */
+    pthread_mutex_t lock;       /* of what follows */
+    pthread_cond_t slot_free;   /* the slot at `filling` may take crops */
     struct slot *slots; /* [instance->n_slots] */
     int filling;        /* the slot that takes crops */
     int batch;
@@ -30,6 +31,7 @@ enum status lane_open(struct engine *engine, int size, struct lane_receiver rece
 
     if (lane == NULL)
         FAIL(STATUS_MEMORY, "no memory");
+    pthread_mutex_init(&lane->submitting, NULL);
     pthread_mutex_init(&lane->lock, NULL);
     pthread_cond_init(&lane->slot_free, NULL);
     lane->receiver = receiver;
@@ -68,6 +70,7 @@ void lane_close(struct lane *lane)
         lane->instance->close(lane->instance);
     pthread_cond_destroy(&lane->slot_free);
     pthread_mutex_destroy(&lane->lock);
+    pthread_mutex_destroy(&lane->submitting);
     free(lane);
 }
 
@@ -75,8 +78,10 @@ void lane_close(struct lane *lane)
 static void run(struct lane *lane, int index)
 {
     struct slot *slot = &lane->slots[index];
-    enum status status = lane->instance->submit(lane->instance, index, slot->n_filled, slot->requests);
 
+    pthread_mutex_lock(&lane->submitting);
+    enum status status = lane->instance->submit(lane->instance, index, slot->n_filled, slot->requests);
+    pthread_mutex_unlock(&lane->submitting);
     if (status == STATUS_OK)
         status = lane->instance->collect(lane->instance, index, slot->results);
     for (int i = 0; i < slot->n_filled; i++) {
@@ -98,6 +103,7 @@ static void start(struct lane *lane, int index)
     lane->slots[index].running = true;
     if (lane->filling == index)
         lane->filling = (index + 1) % lane->instance->n_slots;
+    pthread_cond_broadcast(&lane->slot_free); /* the next one may be */
 }
 
 void lane_put(struct lane *lane, const uint8_t *crop, const struct ticket *ticket)

@@ -3,7 +3,9 @@
  *
  * An engine opens a whole cascade, so that a GPU need not ask the host who goes on to the next stage. It owns
  * the input slots that decoders fill. Side by side run as many instances as the pipeline wants, up to
- * max_instances; an instance is used by one thread at a time. The pipeline knows nothing else.
+ * max_instances. Several threads share an instance: they fill a slot together, submit one at a time, and each
+ * collects the slot that it submitted while others submit or collect other slots. The pipeline knows nothing
+ * else.
  *
  *     engine_open ... for each instance: instance_open ... { slot; fill; submit; collect } ... close
  */
