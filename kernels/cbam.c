@@ -76,6 +76,19 @@ static const struct tensor *look(const struct binding *at, const char *part)
     return weights_find(at->weights, name);
 }
 
+bool cbam_is_at(const struct weights *weights, enum cbam_layout layout, const char *prefix)
+{
+    char name[2 * TENSOR_NAME_SIZE];
+
+    if (layout == CBAM_NONE)
+        return false;
+    snprintf(name, sizeof(name), "%s%s.weight", prefix, spellings[layout].fc1);
+    if (weights_find(weights, name) != NULL)
+        return true;
+    snprintf(name, sizeof(name), "%s%s.weight", prefix, luuuyi_older.fc1);
+    return layout == CBAM_LUUUYI && weights_find(weights, name) != NULL;
+}
+
 static enum status take_channel_gate(const struct binding *at, const struct spelling *s, int c, struct op *op)
 {
     enum status rc = STATUS_OK;

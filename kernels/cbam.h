@@ -27,6 +27,9 @@ enum status cbam_layout_parse(const char *name, enum cbam_layout *layout);
  * none. */
 enum cbam_layout cbam_detect(const struct weights *weights);
 
+/* Does the file have a module of this layout under this prefix? */
+bool cbam_is_at(const struct weights *weights, enum cbam_layout layout, const char *prefix);
+
 /* Append the module of block `prefix` behind *value. The reduced width is read from the file; declared: c/16.
  */
 enum status cbam_append(struct graph *graph, struct weights *weights, enum cbam_layout layout,

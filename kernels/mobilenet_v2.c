@@ -101,7 +101,9 @@ static enum status inverted_residual(const struct builder *b, int n, int *value)
     snprintf(conv, sizeof(conv), "%s.%d", prefix, part);
     snprintf(norm, sizeof(norm), "%s.%d", prefix, part + 1);
     TRY(conv_norm(b, conv, norm, &branch, g->projected[n], 1, 1, 1));
-    TRY(cbam_append(b->graph, b->weights, g->attention, block, &branch));
+    /* Beside the block's sequence, or, where the file has it so, as the last member of it. */
+    bool inside = cbam_is_at(b->weights, g->attention, prefix);
+    TRY(cbam_append(b->graph, b->weights, g->attention, inside ? prefix : block, &branch));
     if (g->stride[n] == 1 && g->projected[n] == c)
         TRY(graph_join(b->graph, OP_ADD, block, branch, *value, &branch));
     *value = branch;
