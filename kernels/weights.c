@@ -318,11 +318,19 @@ static enum status format_header(const struct weights *weights, const char *note
     fputc('}', stream);
     for (fflush(stream); (8 + bytes) % 64 != 0; fflush(stream))
         fputc(' ', stream);
+    /* Closing may move the text, so nobody gets it before. */
+    bool failed = ferror(stream) != 0;
+    failed |= fclose(stream) != 0;
+    stream = NULL;
+    if (failed)
+        FAIL(STATUS_MEMORY, "no memory");
     *out = text;
     *size = bytes;
+    text = NULL;
 out:
     if (stream != NULL)
         fclose(stream);
+    free(text);
     return rc;
 }
 
