@@ -25,7 +25,7 @@ struct geometry {
     int growth, bottleneck; /* channels a layer adds; channels of its 1x1 */
     bool old_spelling;      /* norm.1, conv.2 (torchvision's first weights) instead of norm1, conv2 */
     /* ResNet */
-    int width; /* channels of the first stage's 3x3; doubled at each stage */
+    int width, block_out; /* channels of the first stage's 3x3 and of its blocks; doubled at each stage */
     /* MobileNetV2: per inverted residual */
     int n_residuals, expanded[NETWORK_MAX_LAYERS], projected[NETWORK_MAX_LAYERS], stride[NETWORK_MAX_LAYERS];
     int last; /* channels of the last 1x1 */

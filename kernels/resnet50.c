@@ -8,13 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EXPANSION 4 /* a block's output is four times as wide as its 3x3 */
-
 void resnet50_geometry(struct geometry *out)
 {
     static const int layers[4] = {3, 4, 6, 3};
     out->stem = 64;
     out->width = 64;
+    out->block_out = 256;
     memcpy(out->layers, layers, sizeof(layers));
 }
 
@@ -31,14 +30,17 @@ enum status resnet50_measure(const struct weights *weights, struct geometry *out
             out->layers[s]++;
         n += out->layers[s];
     }
-    if (network_tensor_dim(weights, 0, "layer1.0.conv3.weight") == 0)
+    out->block_out = network_tensor_dim(weights, 0, "layer1.0.conv3.weight");
+    if (out->block_out == 0)
         FAIL(STATUS_INPUT,
              "weights %s: a ResNet without bottlenecks (layer1.0.conv3.weight): is this a ResNet18/34?",
              weights->path);
     if (out->n_classes < 1)
         FAIL(STATUS_INPUT, "weights %s: fc.weight is missing: was the network saved without its head?",
              weights->path);
-    snprintf(out->name, sizeof(out->name), "resnet%d", (3 * n + 2) % 100000);
+    /* "Wide" (Zagoruyko, Komodakis 2016): the 3x3 is wider than a quarter of the block. */
+    snprintf(out->name, sizeof(out->name), "%sresnet%d", 4 * out->width == out->block_out ? "" : "wide_",
+             (3 * n + 2) % 100000);
 out:
     return rc;
 }
@@ -66,19 +68,19 @@ out:
 static enum status bottleneck(const struct builder *b, int stage, int block, int *value)
 {
     enum status rc = STATUS_OK;
-    int width = b->geometry->width << (stage - 1);
+    int width = b->geometry->width << (stage - 1), k = b->geometry->block_out << (stage - 1);
     int stride = stage > 1 && block == 0 ? 2 : 1;
     int shortcut = *value, branch = *value;
     char prefix[64];
 
     snprintf(prefix, sizeof(prefix), "layer%d.%d", stage, block);
     if (block == 0)
-        TRY(conv_norm(b, prefix, "downsample.0", "downsample.1", &shortcut, EXPANSION * width, 1, stride));
+        TRY(conv_norm(b, prefix, "downsample.0", "downsample.1", &shortcut, k, 1, stride));
     TRY(conv_norm(b, prefix, "conv1", "bn1", &branch, width, 1, 1));
     TRY(graph_activation(b->graph, OP_RELU, &branch));
     TRY(conv_norm(b, prefix, "conv2", "bn2", &branch, width, 3, stride));
     TRY(graph_activation(b->graph, OP_RELU, &branch));
-    TRY(conv_norm(b, prefix, "conv3", "bn3", &branch, EXPANSION * width, 1, 1));
+    TRY(conv_norm(b, prefix, "conv3", "bn3", &branch, k, 1, 1));
     TRY(cbam_append(b->graph, b->weights, b->geometry->attention, prefix, &branch));
     TRY(graph_join(b->graph, OP_ADD, prefix, branch, shortcut, value));
     TRY(graph_activation(b->graph, OP_RELU, value));
