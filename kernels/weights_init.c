@@ -17,7 +17,7 @@
  */
 #define BRANCH_GAIN 0.2f        /* the last of a residual branch */
 #define LINEAR_BRANCH_GAIN 0.1f /* MobileNetV2's, where no ReLU follows the add */
-#define OWN_SHARE 0.4f          /* of a class's direction; the rest is common to all classes */
+#define OWN_SHARE 0.7           /* of a class's direction beside what is common to all */
 #define GROWTH_GAIN 0.3f        /* channels a dense block has added */
 
 /* SplitMix64 (Steele, Lea, Flood 2014): a sequence per seed, the same everywhere. */
@@ -228,15 +228,15 @@ static double dot(const double *a, const double *b, int n)
     return sum;
 }
 
-/* Scale v so that x v has this deviation (x is centred). */
-static void scale_to_deviation(const double *x, int c, double *v)
+/* Scale v so that x v has this deviation (x is centred); a negative one turns it round. */
+static void scale_to_deviation(const double *x, int c, double deviation, double *v)
 {
     double squares = 0;
 
     for (int i = 0; i < N_PICTURES; i++)
         squares += dot(x + i * c, v, c) * dot(x + i * c, v, c) / N_PICTURES;
     for (int j = 0; j < c; j++)
-        v[j] *= LOGIT_DEVIATION / (sqrt(squares) + 1e-12);
+        v[j] *= deviation / (sqrt(squares) + 1e-12);
 }
 
 /* v = x^T y, y [N_PICTURES]. */
@@ -249,28 +249,56 @@ static void combine(const double *x, const double *y, int c, double *v)
     }
 }
 
-/*
- * A class looks along a random mix of the directions in which the pictures differ, the strong ones weighing
- * more: rounding noise, which has no direction, weighs least there. Most of the mix is common to all classes,
- * so that their differences stay small. A part of the mean feature makes the heat maps' sums positive on
- * average, so that there is something to see. IN common: [N_PICTURES]. OUT v: [c].
- */
-static void draw_direction(uint64_t *state, const double *x, const double *mean, int c, const double *common,
-                           double *v)
+/* The logits of direction v over the pictures. OUT y: [N_PICTURES]. */
+static void project(const double *x, const double *v, int c, double *y)
 {
-    double y[N_PICTURES];
-
-    for (int i = 0; i < N_PICTURES; i++)
-        y[i] = common[i] + (double)random_between(state, -OWN_SHARE, OWN_SHARE);
-    combine(x, y, c, v);
     for (int i = 0; i < N_PICTURES; i++)
         y[i] = dot(x + i * c, v, c);
+}
+
+/*
+ * Most of a class's direction is common to all: a random mix of those in which the pictures differ, the
+ * strong ones weighing more, since rounding noise, which has no direction, weighs least there. Deviation 1,
+ * and pictures of larger features score higher. OUT v: [c], y: its logits.
+ */
+static void draw_common(uint64_t *state, const double *x, const double *mean, int c, double *v, double *y)
+{
+    for (int i = 0; i < N_PICTURES; i++)
+        y[i] = (double)random_between(state, -1, 1);
     combine(x, y, c, v);
-    scale_to_deviation(x, c, v);
+    project(x, v, c, y);
+    combine(x, y, c, v);
+    scale_to_deviation(x, c, dot(v, mean, c) < 0 ? -1 : 1, v);
+    project(x, v, c, y);
+}
+
+/*
+ * What tells the class from the others: a mix of its own, of which the common part is taken out, turned away
+ * from the class before. Deviation 1. IN before, OUT y: logits of the class before, of this one.
+ */
+static void draw_own(uint64_t *state, const double *x, int c, const double *common, const double *common_y,
+                     const double *before, double *v, double *y)
+{
+    for (int i = 0; i < N_PICTURES; i++)
+        y[i] = (double)random_between(state, -1, 1);
+    combine(x, y, c, v);
+    project(x, v, c, y);
+    double share = dot(y, common_y, N_PICTURES) / (dot(common_y, common_y, N_PICTURES) + 1e-12);
+    for (int j = 0; j < c; j++)
+        v[j] -= share * common[j];
+    project(x, v, c, y);
+    scale_to_deviation(x, c, dot(y, before, N_PICTURES) > 0 ? -1 : 1, v);
+    project(x, v, c, y);
+}
+
+/* The heat maps' sums become MAP_SUM on average, so that there is something to see. */
+static void finish_direction(const double *x, const double *mean, int c, double *v)
+{
+    scale_to_deviation(x, c, LOGIT_DEVIATION, v);
     double along = dot(v, mean, c), length = dot(mean, mean, c) + 1e-12;
     for (int j = 0; j < c; j++)
         v[j] += mean[j] * (MAP_SUM - along) / length;
-    scale_to_deviation(x, c, v);
+    scale_to_deviation(x, c, LOGIT_DEVIATION, v);
 }
 
 static enum status init_head(uint64_t *state, const struct graph *g, const float *values)
@@ -278,17 +306,20 @@ static enum status init_head(uint64_t *state, const struct graph *g, const float
     enum status rc = STATUS_OK;
     const struct op *op = &g->ops[g->n_ops - 1], *features = &g->ops[op->input[0]];
     int c = features->shape.c;
-    double *x = malloc(((size_t)N_PICTURES + 2) * (size_t)c * sizeof(double));
+    double *x = malloc(((size_t)N_PICTURES + 3) * (size_t)c * sizeof(double));
 
     if (x == NULL)
         FAIL(STATUS_MEMORY, "no memory");
-    double *mean = x + N_PICTURES * c, *v = mean + c;
-    double common[N_PICTURES];
+    double *mean = x + N_PICTURES * c, *common = mean + c, *v = common + c;
+    double common_y[N_PICTURES], own_y[N_PICTURES], before[N_PICTURES] = {0};
     center_features(features, values, x, mean);
-    for (int i = 0; i < N_PICTURES; i++)
-        common[i] = random_between(state, -1, 1);
+    draw_common(state, x, mean, c, common, common_y);
     for (int k = 0; k < op->shape.c; k++) {
-        draw_direction(state, x, mean, c, common, v);
+        draw_own(state, x, c, common, common_y, before, v, own_y);
+        memcpy(before, own_y, sizeof(before));
+        for (int j = 0; j < c; j++)
+            v[j] = common[j] + OWN_SHARE * v[j];
+        finish_direction(x, mean, c, v);
         for (int j = 0; j < c; j++)
             op->param[HEAD_WEIGHT]->own[k * c + j] = (float)v[j];
         op->param[HEAD_BIAS]->own[k] = (float)-dot(v, mean, c);
