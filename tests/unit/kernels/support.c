@@ -112,6 +112,7 @@ struct geometry narrow_geometry(enum arch arch, enum cbam_layout attention, int 
     g.growth = 16;
     g.bottleneck = 64;
     g.width = 16;
+    g.block_out = 64;
     return g;
 }
 

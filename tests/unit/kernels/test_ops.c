@@ -181,10 +181,10 @@ static void check_cbam(const struct ops *ops, enum precision precision, const st
                             t->activation};
     struct ops_map map = random_map(11, precision, t->c, t->h, t->w, block);
     struct ops_map residual = random_map(12, precision, t->c, t->h, t->w, block);
-    double *x = calloc((size_t)(2 * t->c * n), sizeof(double)), *y = x + t->c * n;
+    double *x = calloc((size_t)(t->c * n), sizeof(double)), *y = calloc((size_t)(t->c * n), sizeof(double));
     float *scratch = calloc(ops_cbam_scratch((struct shape){t->c, t->h, t->w}, &cbam), sizeof(float));
 
-    assert_true(x != NULL && scratch != NULL);
+    assert_true(x != NULL && y != NULL && scratch != NULL);
     support_fill(13, -0.2f, 0.2f, fc1, 8 * 64);
     support_fill(14, -0.5f, 0.5f, fc2, 64 * 8);
     support_fill(15, -0.5f, 0.5f, fc1_bias, 8);
@@ -210,6 +210,7 @@ static void check_cbam(const struct ops *ops, enum precision precision, const st
     support_map_free(&residual);
     free(scratch);
     free(x);
+    free(y);
 }
 
 static void check_features(const struct ops *ops, enum precision precision)

@@ -98,9 +98,10 @@ static void test_softmax_of_two(void **state)
 static double log_sum_exp(const struct class_set *set, const float *logits, int moved, double by)
 {
     double sum = 0;
+    assert_in_range(set->n_watched, 1, set->n_classes);
     for (int i = 0; i < set->n_watched; i++)
         sum += exp((double)logits[set->watched[i]] + (set->watched[i] == moved ? by : 0));
-    return log(sum);
+    return sum > 0 ? log(sum) : -INFINITY;
 }
 
 /* The shares are the gradient of the log-sum-exp of the watched logits; the score is their probability. */

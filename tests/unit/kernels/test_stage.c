@@ -151,6 +151,15 @@ static void batches_tracked(struct weights *weights)
     add(weights, "layer1.0.bn1.num_batches_tracked", 2);
 }
 
+static void test_wide_resnet(void **state)
+{
+    struct geometry geometry = narrow_geometry(ARCH_RESNET, CBAM_TIMM, 2);
+    (void)state;
+
+    geometry.width = 32;
+    assert_opens(&geometry, no_change, "wide_resnet17", "timm");
+}
+
 static void test_spellings(void **state)
 {
     struct geometry dense = narrow_geometry(ARCH_DENSENET, CBAM_NONE, 2);
@@ -347,13 +356,10 @@ static void test_picture_too_small(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_are_recognised),
-        cmocka_unit_test(test_spellings),
-        cmocka_unit_test(test_batches_tracked_as_integer),
-        cmocka_unit_test(test_wrong_files),
-        cmocka_unit_test(test_stage_named_like_another),
-        cmocka_unit_test(test_class_counts),
-        cmocka_unit_test(test_macs),
+        cmocka_unit_test(test_all_are_recognised), cmocka_unit_test(test_wide_resnet),
+        cmocka_unit_test(test_spellings),          cmocka_unit_test(test_batches_tracked_as_integer),
+        cmocka_unit_test(test_wrong_files),        cmocka_unit_test(test_stage_named_like_another),
+        cmocka_unit_test(test_class_counts),       cmocka_unit_test(test_macs),
         cmocka_unit_test(test_picture_too_small),
     };
     return cmocka_run_group_tests_name("stages from files", tests, NULL, support_teardown);
