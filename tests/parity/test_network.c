@@ -221,7 +221,9 @@ static void test_against_golden(void **state)
     double logits = logit_deviation(&ours, &golden), sums = sum_deviation(&ours, &golden);
     double maps = map_deviation(&ours, &golden);
     printf("           %-22s f32: logits %.1e, sums %.1e, maps %.1e\n", name, logits, sums, maps);
-    assert_true(logits <= TOLERANCE);
+    if (!(logits <= TOLERANCE))
+        fail_msg("where kernels/weights_init.c has changed, the golden values must be made anew: see "
+                 "CMakeLists.txt");
     assert_true(sums <= TOLERANCE);
     assert_true(maps <= TOLERANCE);
     check_bf16(context, name, path, &golden);
