@@ -35,7 +35,7 @@ column() { # column NAME < csv: the values of a column without commas in the fie
 }
 
 threshold() { # threshold PRECISION STAGE: what 1% of the pool reaches
-    "$build/eyesore" export "$work/all-$1/sweep.h5" --all --log-level error | tr -d '"' | column "score_$2" |
+    "$build/eyesore" export "$work/all-$1/sweep.h5" --all --log-level error | tr -d '"\r' | column "score_$2" |
         sort -g | awk '{ v[NR] = $1 } END { print v[int(NR * 0.99) + 1] }'
 }
 
@@ -63,7 +63,7 @@ for precision in f32 bf16; do
     # shellcheck disable=SC2086
     planned=$(
         scan job-$precision --manifest "$work/pool.tsv" --precision $precision $stages)
-    passed=$("$build/eyesore" export "$work/job-$precision/sweep.h5" --all --log-level error | tr -d '"' |
+    passed=$("$build/eyesore" export "$work/job-$precision/sweep.h5" --all --log-level error | tr -d '"\r' |
         column score_densenet161 | grep -c .) || true
     echo "$n $passed $planned $measured $(rate resnet50 $precision) $(rate densenet161 $precision)" |
         awk -v p=$precision '{ bound = $1 / ($1 / $5 + $2 / $6)

@@ -18,8 +18,8 @@ struct lane {
     pthread_mutex_t submitting; /* an instance takes one submit at a time */
     pthread_mutex_t lock;       /* of what follows */
     pthread_cond_t slot_free;   /* the slot at `filling` may take crops */
-    struct slot *slots; /* [instance->n_slots] */
-    int filling;        /* the slot that takes crops */
+    struct slot *slots;         /* [instance->n_slots] */
+    int filling;                /* the slot that takes crops */
     int batch;
     size_t crop_bytes;
 };

@@ -338,6 +338,18 @@ out:
     return rc;
 }
 
+enum status run_scan_ledger(const struct run *run, struct ledger *ledger)
+{
+    enum status rc = STATUS_OK;
+    char foreign[LEDGER_PATH_SIZE];
+
+    rc = ledger_scan(run->options->out, run->print.hex, run->plan.n_shards, ledger, foreign);
+    if (rc == STATUS_MISMATCH)
+        FAIL(STATUS_MISMATCH, "%s is of another sweep: give another --out, or remove it", foreign);
+out:
+    return rc;
+}
+
 void run_release_weights(struct run *run)
 {
     for (int i = 0; i < run->cascade.n_stages; i++)

@@ -10,6 +10,7 @@
 #include "job/options.h"
 #include "kernels/engine.h"
 #include "results/schema.h"
+#include "shards/ledger.h"
 #include "shards/plan.h"
 
 #include <time.h>
@@ -51,6 +52,9 @@ enum status run_path(const struct run *run, const char *name, char path[RUN_PATH
 
 /* On one rank, when sweep.h5 is in place: remove the temporary files of attempts that were killed. */
 void run_remove_leftovers(const struct run *run);
+
+/* Rank 0: which parts are there? STATUS_MISMATCH where some are of another run. OUT: ledger_free. */
+enum status run_scan_ledger(const struct run *run, struct ledger *ledger);
 
 /* Put the stages, and what belongs to them, in this order. */
 void run_reorder(struct run *run, const int *order);

@@ -7,14 +7,12 @@
  * goes on with the shards whose part is missing. When none is, all ranks gather the parts into sweep.h5.
  */
 #include "base/file.h"
-#include "job/attributes.h"
 #include "job/commands.h"
+#include "job/finish.h"
 #include "job/load.h"
 #include "job/progress.h"
 #include "job/run.h"
 #include "job/signals.h"
-#include "results/gather.h"
-#include "results/summary.h"
 #include "shards/claim.h"
 #include "shards/ledger.h"
 
@@ -35,6 +33,7 @@ struct sweep {
     struct pipeline *pipeline;
     struct claimant *claimant;
     struct progress progress; /* rank 0 */
+    uint64_t *missing;        /* rank 0: the shards to hand out; owned */
     uint64_t n_parts_written;
     uint64_t rows_done_before; /* by earlier attempts, on rank 0 */
     uint64_t shards_done_before;
@@ -227,36 +226,22 @@ static enum status open_pipeline(struct sweep *s)
     return pipeline_open(&how, &s->pipeline);
 }
 
-/* Rank 0: which parts are there? STATUS_MISMATCH where some are of another run. */
-static enum status scan_ledger(const struct run *run, struct ledger *ledger)
-{
-    enum status rc = STATUS_OK;
-    char foreign[LEDGER_PATH_SIZE];
-
-    rc = ledger_scan(run->options->out, run->print.hex, run->plan.n_shards, ledger, foreign);
-    if (rc == STATUS_MISMATCH)
-        FAIL(STATUS_MISMATCH, "%s is of another sweep: give another --out, or remove it", foreign);
-out:
-    return rc;
-}
-
-/* Rank 0: what is left to do, and how much was done before. OUT options->missing: the caller frees. */
+/* Rank 0: what is left to do, and how much was done before. */
 static enum status find_missing(struct sweep *s, struct claim_options *options)
 {
     enum status rc = STATUS_OK;
     const struct run *run = s->run;
     struct ledger ledger = {0};
-    uint64_t *missing = NULL;
 
-    TRY(scan_ledger(run, &ledger));
-    TRY(ledger_missing(&ledger, &missing, &options->n_missing));
-    options->missing = missing;
+    TRY(run_scan_ledger(run, &ledger));
+    TRY(ledger_missing(&ledger, &s->missing, &options->n_missing));
+    options->missing = s->missing;
     options->max_failed = run->options->max_failed;
     options->failed_from_row = FAILED_FROM_ROW;
     s->shards_done_before = ledger.n_done;
     s->rows_done_before = run->plan.n_rows;
     for (uint64_t i = 0; i < options->n_missing; i++)
-        s->rows_done_before -= plan_shard(&run->plan, missing[i]).n_rows;
+        s->rows_done_before -= plan_shard(&run->plan, s->missing[i]).n_rows;
     log_info("%" PRIu64 " rows in %" PRIu64 " shards, %" PRIu64 " done before, %d ranks, engine %s (%s)",
              run->plan.n_rows, run->plan.n_shards, ledger.n_done, run->comm.n_ranks, run->engine->name,
              run->engine->device);
@@ -265,70 +250,6 @@ static enum status find_missing(struct sweep *s, struct claim_options *options)
                                     .shards_total = run->plan.n_shards,
                                     .shards_done = ledger.n_done};
     progress_start(&s->progress, run->options->progress, stderr, &start, seconds_now());
-out:
-    ledger_free(&ledger);
-    return rc;
-}
-
-/*
- * Rank 0, after too many rows failed: parts in which so many did are put aside, so that a resume does them
- * again once the cause is mended.
- */
-static enum status set_failed_parts_aside(const struct run *run, const struct claim_totals *totals)
-{
-    enum status rc = STATUS_OK;
-    char path[LEDGER_PATH_SIZE], aside[LEDGER_PATH_SIZE + 16], kinds[512] = "";
-    uint64_t n_rows = 0, n_failed = 0, n_aside = 0;
-
-    for (int i = 0; i < ITEM_STATUS_COUNT; i++) {
-        uint64_t n = totals->sum.rows_by_status[i];
-        n_rows += n;
-        if (!claim_status_failed((enum item_status)i) || n == 0)
-            continue;
-        n_failed += n;
-        snprintf(kinds + strlen(kinds), sizeof(kinds) - strlen(kinds), "%s%" PRIu64 " %s",
-                 kinds[0] ? ", " : "", n, item_status_name((enum item_status)i));
-    }
-    for (uint64_t shard = 0; shard < run->plan.n_shards; shard++) {
-        struct part_counts counts;
-        TRY(ledger_part_path(run->options->out, shard, run->print.hex, path));
-        if (access(path, F_OK) != 0 || part_read_counts(path, &counts) != STATUS_OK)
-            continue;
-        if ((double)counts.by_verdict[SWEEP_FAILED] <= run->options->max_failed * (double)counts.n_rows)
-            continue;
-        snprintf(aside, sizeof(aside), "%s.failed", path);
-        n_aside += rename(path, aside) == 0;
-    }
-    log_error("%" PRIu64 " of %" PRIu64
-              " rows failed (%s), more than --max-failed %g%%: is the pool mounted at "
-              "--root %s? %" PRIu64 " parts were set aside and will be done again; or raise --max-failed",
-              n_failed, n_rows, kinds, 100 * run->options->max_failed,
-              run->options->root == NULL ? "(none)" : run->options->root, n_aside);
-out:
-    return rc;
-}
-
-/* All ranks have stopped: what became of the whole job? */
-static enum status conclude(struct sweep *s, const struct claim_totals *totals)
-{
-    enum status rc = STATUS_OK;
-    struct ledger ledger = {0};
-    uint64_t n_left = 0;
-
-    if (s->run->comm.rank == 0) {
-        if (totals->stop == CLAIM_STOP_FAILED) {
-            TRY(set_failed_parts_aside(s->run, totals));
-            rc = STATUS_TOO_MANY_FAILED;
-            goto out;
-        }
-        TRY(scan_ledger(s->run, &ledger));
-        n_left = ledger.n_shards - ledger.n_done;
-        if (n_left > 0) {
-            log_warn("%" PRIu64 " of %" PRIu64 " shards are left: run the same command again to go on",
-                     n_left, ledger.n_shards);
-            rc = STATUS_RESUME;
-        }
-    }
 out:
     ledger_free(&ledger);
     return rc;
@@ -373,74 +294,11 @@ static enum status sweep(struct run *run)
     if (own == STATUS_OK && s.outcome == STATUS_PLACE)
         log_warn("this rank left early because of a fault of its place");
     TRY_TOGETHER(&run->comm, own);
-    TRY_TOGETHER(&run->comm, conclude(&s, &totals));
+    TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? finish_conclude(run, &totals) : STATUS_OK);
 out:
     pipeline_close(s.pipeline);
     manifest_close(s.manifest);
-    free((void *)(uintptr_t)claims.missing);
-    return rc;
-}
-
-static enum status list_parts(const struct run *run, struct gather_part **out)
-{
-    enum status rc = STATUS_OK;
-    char path[LEDGER_PATH_SIZE];
-    struct gather_part *parts = calloc(run->plan.n_shards, sizeof(*parts));
-
-    if (parts == NULL)
-        FAIL(STATUS_MEMORY, "no memory");
-    *out = parts;
-    for (uint64_t i = 0; i < run->plan.n_shards; i++) {
-        struct shard shard = plan_shard(&run->plan, i);
-        TRY(ledger_part_path(run->options->out, i, run->print.hex, path));
-        parts[i] = (struct gather_part){strdup(path), i, shard.first_row, shard.n_rows};
-        if (parts[i].path == NULL)
-            FAIL(STATUS_MEMORY, "no memory");
-    }
-out:
-    return rc;
-}
-
-/* All parts into OUT/sweep.h5. Collective. */
-static enum status gather(struct run *run, char path[RUN_PATH_SIZE])
-{
-    enum status rc = STATUS_OK;
-    struct attribute_list attributes = {0};
-    struct gather_part *parts = NULL;
-    char *hosts = NULL;
-
-    TRY(run_path(run, "sweep.h5", path));
-    TRY(comm_hosts(&run->comm, &hosts));
-    TRY_TOGETHER(&run->comm, attributes_collect(run, hosts, &attributes));
-    TRY_TOGETHER(&run->comm, list_parts(run, &parts));
-    struct gather_plan plan = {
-        .layout = &run->layout,
-        .run_fingerprint = run->print.hex,
-        .n_rows = run->plan.n_rows,
-        .parts = parts,
-        .n_parts = run->plan.n_shards,
-        .attributes = {attributes.items, attributes.n},
-        .out_path = path,
-    };
-    TRY(gather_parts(run->comm.world, &plan));
-out:
-    for (uint64_t i = 0; parts != NULL && i < run->plan.n_shards; i++)
-        free((void *)(uintptr_t)parts[i].path);
-    free(parts);
-    free(hosts);
-    attributes_free(&attributes);
-    return rc;
-}
-
-static enum status print_summary(const char *path)
-{
-    enum status rc = STATUS_OK;
-    struct summary summary;
-
-    TRY(summary_read(path, &summary));
-    summary_print(stdout, &summary);
-    printf("\n%s\n", path);
-out:
+    free(s.missing);
     return rc;
 }
 
@@ -473,7 +331,6 @@ enum status command_scan(const struct options *options)
 {
     enum status rc = STATUS_OK;
     struct run run = {.options = options, .started = time(NULL)};
-    char path[RUN_PATH_SIZE];
 
     TRY(comm_open(&run.comm));
     TRY_TOGETHER(&run.comm, signals_install());
@@ -491,11 +348,7 @@ enum status command_scan(const struct options *options)
     TRY(run_open_engine(&run));
     run_release_weights(&run);
     TRY(sweep(&run));
-    TRY(gather(&run, path));
-    if (run.comm.rank == 0) {
-        run_remove_leftovers(&run);
-        TRY(print_summary(path));
-    }
+    TRY(finish_gather(&run));
 out:
     run_close(&run);
     if (run.comm.n_ranks > 0)
