@@ -137,6 +137,8 @@ enum status finish_gather(struct run *run)
         .out_path = path,
     };
     TRY(gather_parts(run->comm.world, &plan));
+    if (run->comm.rank == 0)
+        run_remove_leftovers(run);
     TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? print_summary(path) : STATUS_OK);
 out:
     free_paths(paths, run->plan.n_shards);
