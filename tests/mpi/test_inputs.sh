@@ -8,14 +8,14 @@ weights
 manifest=$work/catalogue.tsv
 catalogue "$manifest" 8
 choose_thresholds
-expect 0 2 "${sweep_options[@]}" --out "$work/tsv"
+expect 0 0 "${sweep_options[@]}" --out "$work/tsv"
 
 # A dry run shows the plan and leaves nothing.
 expect 0 2 "${sweep_options[@]}" --dry-run --shard-rows 30 --out "$work/dry"
 [ ! -e "$work/dry" ] || fail "--dry-run wrote $(find "$work/dry")"
 grep -q "^rows      $(($(wc -l <"$manifest") - 1))$" "$work/stdout" || fail "--dry-run: $(cat "$work/stdout")"
 find "$work/tsv" -printf '%p %T@\n' | sort >"$work/before"
-expect 0 2 "${sweep_options[@]}" --dry-run --out "$work/tsv"
+expect 0 0 "${sweep_options[@]}" --dry-run --out "$work/tsv"
 find "$work/tsv" -printf '%p %T@\n' | sort | cmp "$work/before" - || fail "--dry-run changed a finished sweep"
 [ -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'eyesore-plan-*' -newer "$manifest" -user "$(id -u)")" ] ||
     fail "--dry-run leaves its scratch folder"
@@ -39,7 +39,7 @@ options
 note "TSV, CSV and JSON Lines: the same sweep"
 
 # The same pictures in tars, two of them; tars are found under --root as well.
-(cd "$root" && tar -cf animals.tar animals && tar --format=ustar -cf rest.tar -- $(ls -d */ *.png | grep -v '^animals/'))
+(cd "$root" && tar -cf animals.tar animals && tar --format=ustar --exclude=animals --exclude='*.tar' -cf rest.tar -- *)
 awk -F'\t' 'BEGIN { OFS = FS } NR > 1 { $2 = ($2 ~ /^animals\// ? "animals" : "rest") ".tar#" $2 } 1' \
     "$manifest" >"$work/tar.tsv"
 manifest=$work/tar.tsv
@@ -53,7 +53,7 @@ cmp <(h5dump -d /items/content_hash "$work/tsv/sweep.h5" | sed 1d) \
 # A tar that ends in the middle: its other members are read, the lost ones are rows with a status.
 size=$(stat -c %s "$root/rest.tar")
 truncate -s $((size / 2)) "$root/rest.tar"
-expect 0 2 "${sweep_options[@]}" --out "$work/cut-tar"
+expect 0 0 "${sweep_options[@]}" --out "$work/cut-tar"
 cut=$(column "$work/cut-tar/sweep.h5" status | cut -d, -f2 | sort | uniq -c | awk '{ print $2 "=" $1 }' | tr '\n' ' ')
 case $cut in *ok=*) ;; *) fail "a cut tar has: $cut" ;; esac
 [ "$(rows "$work/cut-tar/sweep.h5" | wc -l)" = "$(($(wc -l <"$manifest") - 1))" ] || fail "a cut tar loses rows"
@@ -74,19 +74,19 @@ resize = 72
 size = 64
 threads = 1
 END
-expect 0 2 scan --config "$work/sweep.ini" --progress none --out "$work/config"
+expect 0 0 scan --config "$work/sweep.ini" --progress none --out "$work/config"
 same_sweep "$work/tsv/sweep.h5" "$work/config/sweep.h5"
 note "--config: the same sweep"
 
-expect 0 2 "${sweep_options[@]}" --carry label --out "$work/label"
+expect 0 0 "${sweep_options[@]}" --carry label --out "$work/label"
 [ "$(h5dump -n "$work/label/sweep.h5" | grep -c -e /items/label -e /items/category)" = 1 ] ||
     fail "--carry label: $(h5dump -n "$work/label/sweep.h5")"
-expect 0 2 "${sweep_options[@]}" --carry none --out "$work/carry-none"
+expect 0 0 "${sweep_options[@]}" --carry none --out "$work/carry-none"
 [ "$(h5dump -n "$work/carry-none/sweep.h5" | grep -c -e /items/label -e /items/category)" = 0 ] ||
     fail "--carry none: $(h5dump -n "$work/carry-none/sweep.h5")"
-expect 2 1 "${sweep_options[@]}" --carry colour --out "$work/carry-bad"
+expect 2 0 "${sweep_options[@]}" --carry colour --out "$work/carry-bad"
 said "colour"
-expect 0 2 "${sweep_options[@]}" --limit 33 --out "$work/limit"
+expect 0 0 "${sweep_options[@]}" --limit 33 --out "$work/limit"
 cmp <(rows "$work/limit/sweep.h5") <(rows "$work/tsv/sweep.h5" | head -n 33) || fail "--limit 33: other rows"
 note "--carry, --limit"
 
@@ -97,8 +97,8 @@ n_scored=$(column "$work/tsv/sweep.h5" status | grep -cE ',(ok|truncated)$')
 maps() {
     h5dump -H -d /heatmaps/row "$1" 2>/dev/null | sed -n 's/.*SIMPLE { ( \([0-9]*\) ).*/\1/p'
 }
-expect 0 2 "${sweep_options[@]}" --heatmaps none --out "$work/maps-none"
-expect 0 2 "${sweep_options[@]}" --heatmaps all --all-stages --out "$work/maps-all"
+expect 0 0 "${sweep_options[@]}" --heatmaps none --out "$work/maps-none"
+expect 0 0 "${sweep_options[@]}" --heatmaps all --all-stages --out "$work/maps-all"
 flagged "$work/maps-none/sweep.h5" | cmp - <(flagged "$work/tsv/sweep.h5") || fail "--heatmaps none flags others"
 [ "$(maps "$work/tsv/sweep.h5")" = "$n_flagged" ] || fail "--heatmaps flagged: $(maps "$work/tsv/sweep.h5") maps"
 [ "$(maps "$work/maps-all/sweep.h5")" = "$n_scored" ] || fail "--heatmaps all: $(maps "$work/maps-all/sweep.h5")"
@@ -110,13 +110,13 @@ note "--heatmaps: $n_flagged rows flagged, $n_scored scored"
 timeout 100 "$EYESORE" weights init --arch mobilenet_v2 --classes 10 --seed 3 "$work/c.safetensors" >/dev/null 2>&1
 classes=(scan --manifest "$manifest" --root "$root" --precision f32 --resize 72 --size 64 --threads 1 --progress none
     --heatmaps all)
-expect 2 1 "${classes[@]}" --stage "c=$work/c.safetensors@0.5" --out "$work/class"
+expect 2 0 "${classes[@]}" --stage "c=$work/c.safetensors@0.5" --out "$work/class"
 said "class"
-expect 2 1 "${classes[@]}" --stage "c=$work/c.safetensors@0.5:class=10" --out "$work/class"
-expect 2 1 "${classes[@]}" --stage "c=$work/c.safetensors@0.5:class=0-9" --out "$work/class"
+expect 2 0 "${classes[@]}" --stage "c=$work/c.safetensors@0.5:class=10" --out "$work/class"
+expect 2 0 "${classes[@]}" --stage "c=$work/c.safetensors@0.5:class=0-9" --out "$work/class"
 said "every score would be 1"
 for class in 0-3 4-9; do
-    expect 0 1 "${classes[@]}" --stage "c=$work/c.safetensors@0.5:class=$class" --out "$work/class$class"
+    expect 0 0 "${classes[@]}" --stage "c=$work/c.safetensors@0.5:class=$class" --out "$work/class$class"
 done
 paste -d, <(column "$work/class0-3/sweep.h5" score_c) <(column "$work/class4-9/sweep.h5" score_c) |
     awk -F, '$2 ~ /^[0-9]/ { n++; if (($2 + $4 - 1) ^ 2 > 1e-10) { print; bad = 1 } }

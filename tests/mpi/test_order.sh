@@ -32,10 +32,10 @@ note "--order auto: the same with 1 and 2 ranks, kept by a resume"
 # The stages given the other way round: auto turns them.
 reversed=(scan --manifest "$manifest" --root "$root" --stage "b=$work/b.safetensors@$threshold_b"
     --stage "a=$work/a.safetensors@$threshold_a" --precision f32 --resize 72 --size 64 --threads 1 --progress none)
-expect 0 2 "${reversed[@]}" --out "$work/auto-reversed"
+expect 0 0 "${reversed[@]}" --out "$work/auto-reversed"
 same_sweep "$work/auto/sweep.h5" "$work/auto-reversed/sweep.h5" 'option\.stage'
 
-expect 0 2 "${reversed[@]}" --order given --out "$work/given"
+expect 0 0 "${reversed[@]}" --order given --out "$work/given"
 [ ! -e "$work/given/plan/order.tsv" ] || fail "--order given measures"
 flagged "$work/auto/sweep.h5" >"$work/flagged"
 [ "$(wc -l <"$work/flagged")" -ge 10 ] || fail "too few rows are flagged to test anything"

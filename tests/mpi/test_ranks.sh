@@ -5,7 +5,7 @@ set -eu
 
 weights
 manifest=$work/catalogue.tsv
-catalogue "$manifest" 4
+catalogue "$manifest" 6
 choose_thresholds
 n_rows=$(($(wc -l <"$manifest") - 1))
 
