@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034
+# shellcheck shell=bash disable=SC2034,SC2015
 # What the tests in this folder share; sourced by each. They run the real program under the real mpirun, as a
 # user would, on small networks (MobileNetV2, crops of 64 pixels) and real pictures.
 #

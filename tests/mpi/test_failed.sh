@@ -1,7 +1,9 @@
 #!/bin/bash
+# shellcheck disable=SC2015 # A && B || fail: whichever does not hold
 # A pool that is not there: a folder full of other things where the pictures should be. The sweep stops with 3,
 # says why, and goes on when the pictures are there. And the exit codes of what the user got wrong.
 set -eu
+# shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 weights

@@ -1,8 +1,10 @@
 #!/bin/bash
+# shellcheck disable=SC2015 # A && B || fail: whichever does not hold
 # Faults of the place (storage, descriptors, a root that is gone, a full disk) are never a row: the job ends
 # with 75 and goes on with the same command when the fault is mended.
 # FAULT_SHIM=/path/to/libfault_shim.so for the failing reads (built beside the tests; needs no sanitizer).
 set -eu
+# shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 weights

@@ -1,7 +1,9 @@
 #!/bin/bash
+# shellcheck disable=SC2015 # A && B || fail: whichever does not hold
 # What goes in in another way gives the same sweep: CSV, JSON Lines, tar members, a config file. And what is
 # kept of it: --carry, --limit, --heatmaps, class sets.
 set -eu
+# shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 weights

@@ -1,7 +1,9 @@
 #!/bin/bash
+# shellcheck disable=SC2015 # A && B || fail: whichever does not hold
 # Odd pictures: each a row with its status, none stops the job; a picture that claims to be huge costs no
 # memory.
 set -eu
+# shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 weights
@@ -56,7 +58,7 @@ done
 } >"$work/good.tsv"
 {
     cat "$work/good.tsv"
-    for i in 1 2 3 4 5; do printf "png$i\tbomb.png\ngif$i\tbomb.gif\njpg$i\tbomb.jpg\n"; done
+    for i in 1 2 3 4 5; do printf "png%s\tbomb.png\ngif%s\tbomb.gif\njpg%s\tbomb.jpg\n" "$i" "$i" "$i"; done
 } >"$work/bombs.tsv"
 
 # peak FILE.tsv NAME: KiB that a sweep of it takes at most.

@@ -1,6 +1,8 @@
 #!/bin/bash
+# shellcheck disable=SC2015 # A && B || fail: whichever does not hold
 # The same sweep.h5 whatever the number of ranks and the rows of a shard.
 set -eu
+# shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 weights

@@ -1,6 +1,8 @@
 #!/bin/bash
+# shellcheck disable=SC2015 # A && B || fail: whichever does not hold
 # What a user does with a sweep, during it and afterwards: progress, status, export, verdict, h5dump.
 set -eu
+# shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 weights

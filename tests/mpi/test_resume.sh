@@ -1,7 +1,9 @@
 #!/bin/bash
+# shellcheck disable=SC2015 # A && B || fail: whichever does not hold
 # A sweep that is killed or stopped at any moment goes on with the same command and ends as if undisturbed.
 # EYESORE_KILLS=200 for a longer run; EYESORE_SEED=... to repeat one.
 set -eu
+# shellcheck source=tests/mpi/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 kills=${EYESORE_KILLS:-8}
