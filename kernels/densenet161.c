@@ -61,14 +61,8 @@ out:
     return rc;
 }
 
-struct builder {
-    const struct geometry *geometry;
-    struct weights *weights;
-    struct graph *graph;
-};
-
 /* norm - relu - conv: DenseNet activates before it convolves. */
-static enum status pre_activated_conv(const struct builder *b, const char *prefix, const char *norm,
+static enum status pre_activated_conv(const struct network_builder *b, const char *prefix, const char *norm,
                                       const char *conv, int *value, int k, int kernel)
 {
     enum status rc = STATUS_OK;
@@ -83,7 +77,7 @@ out:
     return rc;
 }
 
-static enum status dense_layer(const struct builder *b, int block, int layer, int *features)
+static enum status dense_layer(const struct network_builder *b, int block, int layer, int *features)
 {
     enum status rc = STATUS_OK;
     const struct geometry *g = b->geometry;
@@ -105,11 +99,10 @@ enum status densenet161_build(const struct geometry *geometry, struct weights *w
                               int value)
 {
     enum status rc = STATUS_OK;
-    struct builder b = {geometry, weights, graph};
+    struct network_builder b = {geometry, weights, graph};
     char prefix[64];
 
-    TRY(graph_conv(graph, weights, "features.conv0", &value, geometry->stem, 7, 2, 3, 1));
-    TRY(graph_batch_norm(graph, weights, "features.norm0", &value));
+    TRY(network_conv_norm(&b, "features.conv0", "features.norm0", &value, geometry->stem, 7, 2, 1));
     TRY(graph_activation(graph, OP_RELU, &value));
     TRY(graph_pool(graph, OP_MAX_POOL, "features.pool0", &value, 3, 2, 1));
     for (int block = 1; block <= 4 && geometry->layers[block - 1] > 0; block++) {

@@ -20,6 +20,8 @@ static const struct network networks[] = {
     {"resnet50", "layer1.0.conv1.weight", ARCH_RESNET, resnet50_geometry, resnet50_measure, resnet50_build},
     {"mobilenet_v2", "features.0.0.weight", ARCH_MOBILENET_V2, mobilenet_v2_geometry, mobilenet_v2_measure,
      mobilenet_v2_build},
+    {"mobilenet_v2", "blocks.0.0.conv_dw.weight", ARCH_MOBILENET_V2, mobilenet_v2_geometry,
+     mobilenet_v2_measure, mobilenet_v2_build}, /* as timm spells it */
 };
 #define N_NETWORKS (sizeof(networks) / sizeof(networks[0]))
 
@@ -33,6 +35,16 @@ int network_tensor_dim(const struct weights *weights, int dim, const char *forma
     va_end(args);
     const struct tensor *t = weights_find(weights, name);
     return t == NULL || dim >= t->n_dims ? 0 : (int)t->dim[dim];
+}
+
+enum status network_conv_norm(const struct network_builder *b, const char *conv, const char *norm, int *value,
+                              int k, int kernel, int stride, int groups)
+{
+    enum status rc = STATUS_OK;
+    TRY(graph_conv(b->graph, b->weights, conv, value, k, kernel, stride, kernel / 2, groups));
+    TRY(graph_batch_norm(b->graph, b->weights, norm, value));
+out:
+    return rc;
 }
 
 enum status network_geometry(const char *arch, enum cbam_layout attention, int n_classes,
@@ -85,9 +97,10 @@ enum status network_build(const struct geometry *geometry, struct weights *weigh
     snprintf(graph.arch, sizeof(graph.arch), "%s", geometry->name);
     snprintf(graph.attention, sizeof(graph.attention), "%s", cbam_layout_name(geometry->attention));
     TRY(graph_input(&graph, size, &input));
-    for (size_t i = 0; i < N_NETWORKS; i++)
-        if (networks[i].arch == geometry->arch)
-            TRY(networks[i].build(geometry, weights, &graph, input));
+    const struct network *network = networks;
+    while (network->arch != geometry->arch)
+        network++;
+    TRY(network->build(geometry, weights, &graph, input));
     if (!weights->declaring)
         TRY(weights_check_all_taken(weights, geometry->name));
     *out = graph;

@@ -27,6 +27,7 @@ struct geometry {
     /* ResNet */
     int width, block_out; /* channels of the first stage's 3x3 and of its blocks; doubled at each stage */
     /* MobileNetV2: per inverted residual */
+    bool timm_spelling; /* blocks.1.0.conv_pw instead of features.2.conv.0.0 */
     int n_residuals, expanded[NETWORK_MAX_LAYERS], projected[NETWORK_MAX_LAYERS], stride[NETWORK_MAX_LAYERS];
     int last; /* channels of the last 1x1 */
 };
@@ -59,6 +60,17 @@ void mobilenet_v2_geometry(struct geometry *out);
 enum status mobilenet_v2_measure(const struct weights *weights, struct geometry *out);
 enum status mobilenet_v2_build(const struct geometry *geometry, struct weights *weights, struct graph *graph,
                                int value);
+
+/* What a network file writes with. */
+struct network_builder {
+    const struct geometry *geometry;
+    struct weights *weights;
+    struct graph *graph;
+};
+
+/* A convolution that keeps the size (pad = kernel / 2), by its stride, and its batch norm. */
+enum status network_conv_norm(const struct network_builder *b, const char *conv, const char *norm, int *value,
+                              int k, int kernel, int stride, int groups);
 
 /* Size of dimension `dim` of the tensor of this printf-formatted name; 0 where there is none. */
 int network_tensor_dim(const struct weights *weights, int dim, const char *format, ...)

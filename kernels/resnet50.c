@@ -45,27 +45,17 @@ out:
     return rc;
 }
 
-struct builder {
-    const struct geometry *geometry;
-    struct weights *weights;
-    struct graph *graph;
-};
-
-static enum status conv_norm(const struct builder *b, const char *prefix, const char *conv, const char *norm,
-                             int *value, int k, int kernel, int stride)
+static enum status conv_norm(const struct network_builder *b, const char *prefix, const char *conv,
+                             const char *norm, int *value, int k, int kernel, int stride)
 {
-    enum status rc = STATUS_OK;
-    char name[TENSOR_NAME_SIZE];
+    char conv_name[TENSOR_NAME_SIZE], norm_name[TENSOR_NAME_SIZE];
 
-    snprintf(name, sizeof(name), "%s.%s", prefix, conv);
-    TRY(graph_conv(b->graph, b->weights, name, value, k, kernel, stride, kernel / 2, 1));
-    snprintf(name, sizeof(name), "%s.%s", prefix, norm);
-    TRY(graph_batch_norm(b->graph, b->weights, name, value));
-out:
-    return rc;
+    snprintf(conv_name, sizeof(conv_name), "%s.%s", prefix, conv);
+    snprintf(norm_name, sizeof(norm_name), "%s.%s", prefix, norm);
+    return network_conv_norm(b, conv_name, norm_name, value, k, kernel, stride, 1);
 }
 
-static enum status bottleneck(const struct builder *b, int stage, int block, int *value)
+static enum status bottleneck(const struct network_builder *b, int stage, int block, int *value)
 {
     enum status rc = STATUS_OK;
     int width = b->geometry->width << (stage - 1), k = b->geometry->block_out << (stage - 1);
@@ -92,10 +82,9 @@ enum status resnet50_build(const struct geometry *geometry, struct weights *weig
                            int value)
 {
     enum status rc = STATUS_OK;
-    struct builder b = {geometry, weights, graph};
+    struct network_builder b = {geometry, weights, graph};
 
-    TRY(graph_conv(graph, weights, "conv1", &value, geometry->stem, 7, 2, 3, 1));
-    TRY(graph_batch_norm(graph, weights, "bn1", &value));
+    TRY(network_conv_norm(&b, "conv1", "bn1", &value, geometry->stem, 7, 2, 1));
     TRY(graph_activation(graph, OP_RELU, &value));
     TRY(graph_pool(graph, OP_MAX_POOL, "maxpool", &value, 3, 2, 1));
     for (int stage = 1; stage <= 4; stage++)
