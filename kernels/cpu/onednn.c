@@ -68,18 +68,42 @@ out:
     return rc;
 }
 
+static enum status reorder_weights(const struct primitive_spec *spec, const_dnnl_primitive_desc_t desc,
+                                   const char *name, const float *weights, struct primitive *p)
+{
+    enum status rc = STATUS_OK;
+    struct packing packing = {0};
+    dnnl_primitive_t reorder = NULL;
+    dnnl_stream_t stream = NULL;
+
+    TRY(onednn_check(onednn_describe_packing(p->engine, spec, desc, weights, p->weights, &packing), name));
+    TRY(onednn_check(dnnl_primitive_create(&reorder, packing.reorder), name));
+    TRY(onednn_check(dnnl_stream_create(&stream, p->engine, dnnl_stream_default_flags), "a stream"));
+    dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, packing.from}, {DNNL_ARG_TO, packing.to}};
+    TRY(onednn_check(dnnl_primitive_execute(reorder, stream, 2, args), name));
+    TRY(onednn_check(dnnl_stream_wait(stream), name));
+out:
+    if (reorder != NULL)
+        dnnl_primitive_destroy(reorder);
+    if (packing.reorder != NULL)
+        dnnl_primitive_desc_destroy(packing.reorder);
+    if (stream != NULL)
+        dnnl_stream_destroy(stream);
+    dnnl_memory_destroy(packing.from);
+    dnnl_memory_destroy(packing.to);
+    return rc;
+}
+
 static enum status pack(const struct primitive_spec *spec, const_dnnl_primitive_desc_t desc, const char *name,
                         const float *weights, const float *bias, struct primitive *p)
 {
     enum status rc = STATUS_OK;
-    dnnl_stream_t stream = NULL;
 
     p->weights_bytes = arg_bytes(desc, DNNL_ARG_WEIGHTS);
     p->weights = aligned_alloc(ALIGNMENT, (p->weights_bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT);
     if (p->weights == NULL)
         FAIL(STATUS_MEMORY, "no memory for the weights of %s", name);
-    TRY(onednn_check(dnnl_stream_create(&stream, p->engine, dnnl_stream_default_flags), "a stream"));
-    TRY(onednn_check(onednn_pack_weights(p->engine, stream, spec, desc, weights, p->weights), name));
+    TRY(reorder_weights(spec, desc, name, weights, p));
     if (spec->bias) {
         p->bias = malloc((size_t)spec->out.c * sizeof(float));
         if (p->bias == NULL)
@@ -87,7 +111,6 @@ static enum status pack(const struct primitive_spec *spec, const_dnnl_primitive_
         memcpy(p->bias, bias, (size_t)spec->out.c * sizeof(float));
     }
 out:
-    dnnl_stream_destroy(stream);
     return rc;
 }
 

@@ -73,10 +73,15 @@ void onednn_format_version(char *text, size_t size);
 dnnl_status_t onednn_describe(dnnl_engine_t engine, const struct primitive_spec *spec,
                               dnnl_primitive_desc_t *out);
 
-/* Reorder plain f32 weights into the layout and type the described convolution wants. */
-dnnl_status_t onednn_pack_weights(dnnl_engine_t engine, dnnl_stream_t stream,
-                                  const struct primitive_spec *spec, const_dnnl_primitive_desc_t convolution,
-                                  const float *weights, unsigned char *packed);
+/* What it takes to reorder plain f32 weights into what the described convolution wants. The caller destroys.
+ */
+struct packing {
+    dnnl_memory_t from, to;
+    dnnl_primitive_desc_t reorder;
+};
+dnnl_status_t onednn_describe_packing(dnnl_engine_t engine, const struct primitive_spec *spec,
+                                      const_dnnl_primitive_desc_t convolution, const float *weights,
+                                      unsigned char *packed, struct packing *out);
 
 /* Shared by both versions: [g,] o, i, h, w of the weights. Returns the number of dimensions. */
 int onednn_weight_dims(const struct primitive_spec *spec, dnnl_dims_t dims);

@@ -81,40 +81,23 @@ dnnl_status_t onednn_describe(dnnl_engine_t engine, const struct primitive_spec 
     return status;
 }
 
-dnnl_status_t onednn_pack_weights(dnnl_engine_t engine, dnnl_stream_t stream,
-                                  const struct primitive_spec *spec, const_dnnl_primitive_desc_t convolution,
-                                  const float *weights, unsigned char *packed)
+dnnl_status_t onednn_describe_packing(dnnl_engine_t engine, const struct primitive_spec *spec,
+                                      const_dnnl_primitive_desc_t convolution, const float *weights,
+                                      unsigned char *packed, struct packing *out)
 {
     const_dnnl_memory_desc_t wanted = dnnl_primitive_desc_query_md(convolution, dnnl_query_weights_md, 0);
     dnnl_memory_desc_t plain = NULL;
     dnnl_dims_t dims;
     int n_dims = onednn_weight_dims(spec, dims);
-    dnnl_primitive_desc_t desc = NULL;
-    dnnl_primitive_t reorder = NULL;
-    dnnl_memory_t from = NULL, to = NULL;
     dnnl_status_t status = dnnl_memory_desc_create_with_tag(&plain, n_dims, dims, dnnl_f32,
                                                             n_dims == 5 ? dnnl_goihw : dnnl_oihw);
 
     if (status == dnnl_success)
-        status = dnnl_memory_create(&from, plain, engine, (void *)(uintptr_t)weights);
+        status = dnnl_memory_create(&out->from, plain, engine, (void *)(uintptr_t)weights);
     if (status == dnnl_success)
-        status = dnnl_memory_create(&to, wanted, engine, packed);
+        status = dnnl_memory_create(&out->to, wanted, engine, packed);
     if (status == dnnl_success)
-        status = dnnl_reorder_primitive_desc_create(&desc, plain, engine, wanted, engine, NULL);
-    if (status == dnnl_success)
-        status = dnnl_primitive_create(&reorder, desc);
-    if (status == dnnl_success) {
-        dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
-        status = dnnl_primitive_execute(reorder, stream, 2, args);
-    }
-    if (status == dnnl_success)
-        status = dnnl_stream_wait(stream);
-    if (reorder != NULL)
-        dnnl_primitive_destroy(reorder);
-    if (desc != NULL)
-        dnnl_primitive_desc_destroy(desc);
-    dnnl_memory_destroy(from);
-    dnnl_memory_destroy(to);
+        status = dnnl_reorder_primitive_desc_create(&out->reorder, plain, engine, wanted, engine, NULL);
     dnnl_memory_desc_destroy(plain);
     return status;
 }
