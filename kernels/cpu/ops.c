@@ -184,6 +184,29 @@ static void gate_channels(const struct ops_cbam *cbam, int c, const float *mean,
         gate[i] = 0;
 }
 
+/* Sum and maximum over the lanes, in halves: a chain of B would wait for itself. */
+INLINE float sum_lanes(lanes x)
+{
+    float values[B];
+
+    memcpy(values, &x, sizeof(x));
+    for (size_t width = B / 2; width > 0; width /= 2)
+        for (size_t k = 0; k < width; k++)
+            values[k] += values[k + width];
+    return values[0];
+}
+
+INLINE float largest_lane(lanes x)
+{
+    float values[B];
+
+    memcpy(values, &x, sizeof(x));
+    for (size_t width = B / 2; width > 0; width /= 2)
+        for (size_t k = 0; k < width; k++)
+            values[k] = values[k] > values[k + width] ? values[k] : values[k + width];
+    return values[0];
+}
+
 /* Mean and maximum over the gated channels. OUT mean, max: one row of the map, places [0, n). */
 INLINE void pool_places(const struct ops_map *map, const float *gate, size_t start, size_t n, float *mean,
                         float *max, enum precision precision)
@@ -206,13 +229,8 @@ INLINE void pool_places(const struct ops_map *map, const float *gate, size_t sta
         }
     }
     for (size_t i = 0; i < n; i++) {
-        float total = 0, best = -INFINITY;
-        for (size_t k = 0; k < B; k++) {
-            total += sum[i][k];
-            best = top[i][k] > best ? top[i][k] : best;
-        }
-        mean[i] = total / (float)map->c;
-        max[i] = best;
+        mean[i] = sum_lanes(sum[i]) / (float)map->c;
+        max[i] = largest_lane(top[i]);
     }
 }
 
