@@ -126,32 +126,68 @@ static void set_long_name(struct walk *w, char *name)
     w->long_name = name;
 }
 
+/* A number of nothing but digits: where it ends, or NULL where there is none or it is too large. */
+static const char *parse_decimal(const char *p, const char *end, uint64_t *value)
+{
+    const char *begin = p;
+    uint64_t sum = 0;
+
+    for (; p < end && *p >= '0' && *p <= '9'; p++) {
+        uint64_t digit = (uint64_t)(*p - '0');
+        if (sum > (UINT64_MAX - digit) / 10)
+            return NULL;
+        sum = 10 * sum + digit;
+    }
+    *value = sum;
+    return p == begin ? NULL : p;
+}
+
+struct pax_record {
+    const char *key, *value; /* not NUL-terminated */
+    size_t n_key, n_value;
+};
+
+/* Split the record at p: where the next one begins, or NULL where it is broken. */
+static const char *parse_pax_record(const char *p, const char *end, struct pax_record *record)
+{
+    uint64_t length;
+    const char *space = parse_decimal(p, end, &length);
+
+    if (space == NULL || length < 5 || length > (uint64_t)(end - p))
+        return NULL;
+    const char *newline = p + length - 1;
+    if (space >= newline || *space != ' ' || *newline != '\n')
+        return NULL;
+    const char *key = space + 1, *equals = memchr(key, '=', (size_t)(newline - key));
+    if (equals == NULL)
+        return NULL;
+    *record = (struct pax_record){key, equals + 1, (size_t)(equals - key), (size_t)(newline - equals - 1)};
+    return newline + 1;
+}
+
 /* pax records: `LENGTH KEY=VALUE\n`, LENGTH counting the whole record. */
 static enum status parse_pax(struct walk *w, const char *text, uint64_t size)
 {
     enum status rc = STATUS_OK;
+    const char *end = text + size;
+    struct pax_record r;
 
-    for (const char *p = text, *end = text + size; p < end;) {
-        char *key;
-        uint64_t length = strtoull(p, &key, 10);
-        if (length < 5 || length > (uint64_t)(end - p) || *key != ' ' || p[length - 1] != '\n')
+    for (const char *p = text; p < end;) {
+        p = parse_pax_record(p, end, &r);
+        if (p == NULL)
             break; /* a broken record: the header's own fields stand */
-        key++;
-        const char *equals = memchr(key, '=', (size_t)(p + length - key));
-        if (equals == NULL)
-            break;
-        const char *value = equals + 1;
-        size_t n_value = (size_t)(p + length - 1 - value), n_key = (size_t)(equals - key);
-        if (n_key == 4 && memcmp(key, "path", 4) == 0) {
-            char *name = strndup(value, n_value);
+        if (r.n_key == 4 && memcmp(r.key, "path", 4) == 0) {
+            char *name = strndup(r.value, r.n_value);
             if (name == NULL)
                 FAIL(STATUS_MEMORY, "no memory for a tar header");
             set_long_name(w, name);
-        } else if (n_key == 4 && memcmp(key, "size", 4) == 0) {
-            w->pax_size = strtoull(value, NULL, 10);
+        } else if (r.n_key == 4 && memcmp(r.key, "size", 4) == 0) {
+            uint64_t number;
+            if (parse_decimal(r.value, r.value + r.n_value, &number) != r.value + r.n_value)
+                break;
+            w->pax_size = number;
             w->has_size = true;
         }
-        p += length;
     }
 out:
     return rc;

@@ -22,7 +22,8 @@ struct tar_member {
 typedef enum status tar_visit(void *context, const struct tar_member *member);
 
 /*
- * Call visit for every regular file, in the order of the tar. Memory: a header and the longest name (64 KiB).
+ * Call visit for every regular file, in the order of the tar. Memory: a header and what names the next
+ * member: GNU's long name (64 KiB at most) or pax records (1 MiB at most); a longer one is STATUS_INPUT.
  * OUT reason [size]: where STATUS_INPUT is answered: why this is not a tar file, or where it is broken. A tar
  * that ends early is walked as far as it goes: *ended_early is set. STATUS_PLACE on an I/O error (logged).
  */
