@@ -13,17 +13,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+struct names {
+    char **items;
+    size_t n, capacity;
+};
+
+/* A folder that is being walked. */
+struct level {
+    struct names names;
+    size_t next;   /* of names */
+    size_t n_path; /* of its path, with its slash */
+};
+
 struct listing {
     listing_visit *visit;
     void *context;
     struct listing_counts *counts;
-    size_t n_root;      /* of the path where the walk began, with its slash */
-    const char *prefix; /* takes its place in uris; NULL: nothing does */
-};
-
-struct names {
-    char **items;
-    size_t n, capacity;
+    size_t n_root;        /* of the path where the walk began, with its slash */
+    const char *prefix;   /* takes its place in uris; NULL: nothing does */
+    struct level *levels; /* the folder being walked and those above it: no recursion, since trees are deep */
+    size_t n_levels, capacity;
+    char path[PATH_MAX], uri[2 * PATH_MAX];
 };
 
 static bool is_picture(const char *name)
@@ -37,12 +47,48 @@ static bool is_picture(const char *name)
     return false;
 }
 
-static bool is_plain_text(const char *name)
+/* Bytes of the UTF-8 sequence at p, or 0 where it is none. Unicode standard, table 3-7. */
+static size_t utf8_sequence(const unsigned char *p)
 {
-    for (const unsigned char *p = (const unsigned char *)name; *p != '\0'; p++)
+    static const struct {
+        unsigned char first, last, low,
+            high; /* leading bytes first..last, and the range of the second byte */
+        size_t n;
+    } kinds[] = {
+        {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
+        {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
+        {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+
+    if (p[0] < 0x80)
+        return 1;
+    for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++) {
+        if (p[0] < kinds[k].first || p[0] > kinds[k].last)
+            continue;
+        if (p[1] < kinds[k].low || p[1] > kinds[k].high)
+            return 0;
+        for (size_t i = 2; i < kinds[k].n; i++) /* a NUL ends it, as any other byte that does not continue */
+            if ((p[i] & 0xc0) != 0x80)
+                return 0;
+        return kinds[k].n;
+    }
+    return 0;
+}
+
+/* Why a name cannot stand in a manifest, or NULL where it can. */
+static const char *find_flaw(const char *name)
+{
+    const unsigned char *p = (const unsigned char *)name;
+
+    while (*p != '\0') {
+        size_t n = utf8_sequence(p);
+        if (n == 0)
+            return "a name that is not UTF-8";
         if (*p < 0x20 || *p == 0x7f)
-            return false;
-    return true;
+            return "control characters in a name";
+        p += n;
+    }
+    return NULL;
 }
 
 static void names_free(struct names *names)
@@ -91,8 +137,10 @@ static enum status visit_picture(struct listing *l, const char *uri, const char 
     char category[PATH_MAX] = "";
     const char *slash = strrchr(inside, '/');
 
-    if (!is_plain_text(uri)) {
-        log_warn("%s: skipped: control characters in a name cannot stand in a manifest: rename it", uri);
+    const char *flaw = find_flaw(uri);
+
+    if (flaw != NULL) {
+        log_warn("%s: skipped: %s cannot stand in a manifest: rename it", uri, flaw);
         l->counts->n_skipped++;
         goto out;
     }
@@ -128,14 +176,39 @@ out:
     return rc;
 }
 
-static enum status walk_folder(struct listing *l, char path[PATH_MAX], size_t n_path);
+/* Go down into the folder l->path[0..n_path), which ends with a slash. */
+static enum status push_level(struct listing *l, size_t n_path)
+{
+    enum status rc = STATUS_OK;
 
-/* One name in the folder path[0..n_path), which ends with a slash. */
-static enum status walk_entry(struct listing *l, char path[PATH_MAX], size_t n_path, const char *name)
+    if (l->n_levels == l->capacity) {
+        size_t capacity = l->capacity == 0 ? 16 : 2 * l->capacity;
+        struct level *grown = realloc(l->levels, capacity * sizeof(*grown));
+        if (grown == NULL)
+            FAIL(STATUS_MEMORY, "no memory to list %zu folders", capacity);
+        l->levels = grown;
+        l->capacity = capacity;
+    }
+    struct level *level = &l->levels[l->n_levels++];
+    *level = (struct level){.n_path = n_path};
+    l->path[n_path] = '\0';
+    TRY(list_names(l->path, &level->names));
+out:
+    return rc;
+}
+
+static void pop_level(struct listing *l)
+{
+    names_free(&l->levels[--l->n_levels].names);
+}
+
+/* One name in the folder l->path[0..n_path), which ends with a slash. */
+static enum status walk_entry(struct listing *l, size_t n_path, const char *name)
 {
     enum status rc = STATUS_OK;
     struct stat link, target;
     size_t n_name = strlen(name);
+    char *path = l->path;
 
     if (n_path + n_name + 2 > PATH_MAX) {
         path[n_path] = '\0';
@@ -151,13 +224,12 @@ static enum status walk_entry(struct listing *l, char path[PATH_MAX], size_t n_p
         l->counts->n_others++;
     } else if (S_ISDIR(link.st_mode)) {
         memcpy(path + n_path + n_name, "/", 2);
-        TRY(walk_folder(l, path, n_path + n_name + 1));
+        TRY(push_level(l, n_path + n_name + 1));
     } else if (S_ISREG(target.st_mode) && is_picture(name)) {
-        char uri[2 * PATH_MAX];
         const char *inside = path + l->n_root;
-        snprintf(uri, sizeof(uri), "%s%s", l->prefix == NULL ? "" : l->prefix,
+        snprintf(l->uri, sizeof(l->uri), "%s%s", l->prefix == NULL ? "" : l->prefix,
                  l->prefix == NULL ? path : inside);
-        TRY(visit_picture(l, uri, inside));
+        TRY(visit_picture(l, l->uri, inside));
     } else {
         l->counts->n_others++;
     }
@@ -165,17 +237,22 @@ out:
     return rc;
 }
 
-static enum status walk_folder(struct listing *l, char path[PATH_MAX], size_t n_path)
+static enum status walk_folders(struct listing *l)
 {
     enum status rc = STATUS_OK;
-    struct names names = {0};
 
-    path[n_path] = '\0';
-    TRY(list_names(path, &names));
-    for (size_t i = 0; i < names.n; i++)
-        TRY(walk_entry(l, path, n_path, names.items[i]));
+    TRY(push_level(l, l->n_root));
+    while (l->n_levels > 0) {
+        struct level *level = &l->levels[l->n_levels - 1];
+        if (level->next == level->names.n)
+            pop_level(l);
+        else /* it may move the levels: level is not used behind it */
+            TRY(walk_entry(l, level->n_path, level->names.items[level->next++]));
+    }
 out:
-    names_free(&names);
+    while (l->n_levels > 0)
+        pop_level(l);
+    free(l->levels);
     return rc;
 }
 
@@ -240,7 +317,6 @@ enum status listing_walk(const char *path, const char *prefix, listing_visit *vi
     enum status rc = STATUS_OK;
     struct listing l = {.visit = visit, .context = context, .counts = counts, .prefix = prefix};
     struct stat st;
-    char buffer[PATH_MAX];
     size_t n = strlen(path);
 
     *counts = (struct listing_counts){0};
@@ -257,11 +333,11 @@ enum status listing_walk(const char *path, const char *prefix, listing_visit *vi
         n--;
     if (n + 2 > PATH_MAX)
         FAIL(STATUS_INPUT, "%s: the path is too long", path);
-    memcpy(buffer, path, n);
-    if (buffer[n - 1] != '/')
-        buffer[n++] = '/';
+    memcpy(l.path, path, n);
+    if (n == 0 || l.path[n - 1] != '/')
+        l.path[n++] = '/';
     l.n_root = n;
-    TRY(walk_folder(&l, buffer, n));
+    TRY(walk_folders(&l));
 out:
     return rc;
 }

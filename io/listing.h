@@ -10,7 +10,7 @@
 
 /*
  * One picture. uri: for fetcher_read. category: the name of the folder it is in, "" at the top. Both last for
- * the call, and neither has a tab, a newline or another control character in it. Answer anything but
+ * the call, are UTF-8, and have no tab, newline or other control character in them. Answer anything but
  * STATUS_OK to stop.
  */
 typedef enum status listing_visit(void *context, const char *uri, const char *category);
