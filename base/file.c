@@ -74,7 +74,7 @@ enum status file_write(const char *path, const void *bytes, size_t size)
     bool made = false;
 
     TRY(file_temp_name(path, temp, sizeof(temp)));
-    fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0)
         FAIL(errno_status(errno), "%s: cannot create: %s", path, strerror(errno));
     made = true;
@@ -102,10 +102,12 @@ enum status file_read(const char *path, size_t limit, char **bytes, size_t *size
     char *buffer = NULL;
     struct stat st;
     size_t done = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
 
     if (fd < 0 || fstat(fd, &st) != 0)
         FAIL(errno_status(errno), "%s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        FAIL(STATUS_INPUT, "%s: not a regular file", path);
     if (st.st_size < 0 || (uint64_t)st.st_size > limit)
         FAIL(STATUS_INPUT, "%s: larger than %zu bytes: this is not the file it should be", path, limit);
     buffer = malloc((size_t)st.st_size + 1);
@@ -144,7 +146,7 @@ enum status file_make_folders(const char *path)
             continue;
         char kept = *p;
         *p = '\0';
-        if (mkdir(partial, 0750) != 0 && errno != EEXIST)
+        if (mkdir(partial, 0777) != 0 && errno != EEXIST)
             FAIL(errno_status(errno), "%s: cannot make the folder: %s", partial, strerror(errno));
         *p = kept;
         if (kept == '\0')

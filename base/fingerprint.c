@@ -8,17 +8,17 @@
 
 void fingerprint_add(struct fingerprint *fp, const char *key, const char *format, ...)
 {
-    char value[2048];
+    char *value = NULL;
     va_list args;
 
     va_start(args, format);
-    int n = vsnprintf(value, sizeof(value), format, args);
+    int n = vasprintf(&value, format, args);
     va_end(args);
-    size_t line_size = strlen(key) + strlen(value) + 3;
-    char *grown = realloc(fp->text, fp->used + line_size);
-    if (n < 0 || (size_t)n >= sizeof(value) || grown == NULL) {
+    char *grown = n < 0 ? NULL : realloc(fp->text, fp->used + strlen(key) + (size_t)n + 3);
+    if (grown == NULL) {
         fp->failed = true;
-        fp->text = grown == NULL ? fp->text : grown;
+        if (n >= 0)
+            free(value);
         return;
     }
     for (char *p = value; *p != '\0'; p++)
@@ -26,6 +26,7 @@ void fingerprint_add(struct fingerprint *fp, const char *key, const char *format
             *p = ' ';
     fp->text = grown;
     fp->used += (size_t)sprintf(fp->text + fp->used, "%s=%s\n", key, value);
+    free(value);
 }
 
 enum status sha256_bytes(const void *bytes, size_t size, char hex[SHA256_HEX_SIZE])
@@ -47,7 +48,7 @@ enum status fingerprint_close(struct fingerprint *fp)
     enum status rc = STATUS_OK;
 
     if (fp->failed)
-        FAIL(STATUS_INTERNAL, "a fingerprint field is too long, or there is no memory");
+        FAIL(STATUS_MEMORY, "no memory");
     TRY(sha256_bytes(fp->text == NULL ? "" : fp->text, fp->used, fp->hex));
 out:
     return rc;

@@ -31,7 +31,9 @@ static size_t append_escaped(char *line, size_t used, size_t size, const char *t
 {
     for (; *text != '\0' && used + 4 < size; text++) {
         unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f) {
+        bool c1 =
+            c == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0; /* U+0080-9F */
+        if (c < 0x20 || c == 0x7f || c1) {
             used += (size_t)snprintf(line + used, size - used, "\\x%02x", c);
         } else {
             if (quoted && (c == '"' || c == '\\'))

@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#define CLASSES_SHOWN 4000
 
 /* Keep a text as long as the list. The text is owned by the list from then on. */
 static const char *keep(struct attribute_list *list, char *text)
@@ -79,15 +82,18 @@ static void add_sweep(struct attribute_list *list, const struct run *run)
 static void add_stage(struct attribute_list *list, const struct run *run, int index)
 {
     const struct stage *s = &run->cascade.stages[index];
-    char path[64], classes[512];
+    char path[64];
 
     snprintf(path, sizeof(path), "/stages/%s", s->name);
     const char *kept = keep(list, strdup(path));
-    run_format_classes(&s->classes, classes, sizeof(classes));
     add_text(list, kept, "arch", "%s", s->arch);
     add_text(list, kept, "attention", "%s", s->attention);
     add_text(list, kept, "weights_sha256", "%s", run->weights_sha256[index]);
-    add_text(list, kept, "class", "%s", classes);
+    char *classes = run_format_classes(&s->classes);
+    if (classes != NULL &&
+        strlen(classes) > CLASSES_SHOWN) /* an attribute holds 64 KB; the fingerprint is whole */
+        memcpy(classes + CLASSES_SHOWN - 3, "...", 4);
+    add_text(list, kept, "class", "%s", keep(list, classes));
     add_text(list, kept, "head", "%s", s->classes.kind == HEAD_SOFTMAX ? "softmax" : "sigmoid");
     add_text(list, kept, "precision", "%s", precision_name(s->variants[0].precision));
     add_text(list, kept, "mean", "%.9g,%.9g,%.9g", s->mean[0], s->mean[1], s->mean[2]);
@@ -122,13 +128,23 @@ static void add_command(struct attribute_list *list)
     add_text(list, "/run", "command", "%s", text);
 }
 
+/* Of the first attempt: run.txt was written once, when it began. */
+static time_t first_started(const struct run *run)
+{
+    char path[RUN_PATH_SIZE];
+    struct stat st;
+
+    return run_path(run, "plan/run.txt", path) == STATUS_OK && stat(path, &st) == 0 ? st.st_mtime
+                                                                                    : run->started;
+}
+
 static enum status add_run(struct attribute_list *list, const struct run *run, const char *hosts)
 {
     enum status rc = STATUS_OK;
     struct option_entry entry;
 
     add_command(list);
-    add_time(list, "started", run->started);
+    add_time(list, "started", first_started(run));
     add_time(list, "finished", time(NULL));
     add_text(list, "/run", "hosts", "%s", hosts == NULL ? "" : hosts);
     add_text(list, "/run", "device", "%s", run->engine->device);

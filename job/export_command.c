@@ -54,8 +54,10 @@ out:
     return rc;
 }
 
+/* What goes wrong here is the user's to mend (a full disk): an export is not resumed, so it never asks for
+ * that. */
 static enum status write_file(const char *path, const char *const *paths, size_t n,
-                              const struct export_options *export, uint64_t *n_written)
+                              const struct export_options *export, struct export_counts *counts)
 {
     enum status rc = STATUS_OK;
     char temp[4096];
@@ -65,16 +67,17 @@ static enum status write_file(const char *path, const char *const *paths, size_t
     TRY(file_temp_name(path, temp, sizeof(temp)));
     file = fopen(temp, "wxe");
     if (file == NULL)
-        FAIL(status_is_place_errno(errno) ? STATUS_PLACE : STATUS_INPUT, "--output %s: %s", path,
-             strerror(errno));
+        FAIL(STATUS_INPUT, "--output %s: %s", path, strerror(errno));
     made = true;
-    TRY(export_write(file, paths, n, export, n_written));
+    TRY(export_write(file, paths, n, export, counts));
     int closed = fclose(file);
     file = NULL;
     if (closed != 0)
-        FAIL(STATUS_PLACE, "--output %s: %s", path, strerror(errno));
+        FAIL(STATUS_INPUT, "--output %s: cannot write: %s: make room or write it elsewhere", path,
+             strerror(errno));
     made = false; /* file_commit removes it where it fails */
-    TRY(file_commit(temp, path));
+    rc = file_commit(temp, path);
+    rc = rc == STATUS_PLACE ? STATUS_INPUT : rc;
 out:
     if (file != NULL)
         fclose(file);
@@ -86,20 +89,21 @@ out:
 enum status command_export(const struct options *options)
 {
     enum status rc = STATUS_OK;
-    struct export_options export = {.format = options->format};
+    struct export_options export = {.format = options->format, .leave_out_unreadable = options->partial};
     struct part_files parts = {0};
     const char **paths = NULL;
     size_t n = 0;
-    uint64_t n_written = 0;
+    struct export_counts counts = {0};
 
     TRY(choose_rows(options, &export.rows));
     TRY(choose_paths(options, &parts, &paths, &n));
     if (options->output != NULL)
-        TRY(write_file(options->output, paths, n, &export, &n_written));
+        TRY(write_file(options->output, paths, n, &export, &counts));
     else
-        TRY(export_write(stdout, paths, n, &export, &n_written));
+        TRY(export_write(stdout, paths, n, &export, &counts));
     if (options->partial)
-        log_info("%llu rows, of the %zu shards that are done so far", (unsigned long long)n_written, n);
+        log_info("%llu rows, of the %zu shards that are done so far", (unsigned long long)counts.n_rows,
+                 n - counts.n_left_out);
 out:
     free(paths);
     part_files_free(&parts);

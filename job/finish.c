@@ -26,12 +26,12 @@ static void describe_failures(const struct claim_totals *totals, char *text, siz
     }
 }
 
-static enum status set_failed_parts_aside(const struct run *run, const struct claim_totals *totals)
+static enum status remove_failed_parts(const struct run *run, const struct claim_totals *totals)
 {
     enum status rc = STATUS_OK;
     const struct options *o = run->options;
-    char path[LEDGER_PATH_SIZE], aside[LEDGER_PATH_SIZE + 16], kinds[512];
-    uint64_t n_rows, n_failed, n_aside = 0;
+    char path[LEDGER_PATH_SIZE], kinds[512];
+    uint64_t n_rows, n_failed, n_removed = 0;
 
     for (uint64_t shard = 0; shard < run->plan.n_shards; shard++) {
         struct part_counts counts;
@@ -40,14 +40,13 @@ static enum status set_failed_parts_aside(const struct run *run, const struct cl
             continue;
         if ((double)counts.by_verdict[SWEEP_FAILED] <= o->max_failed * (double)counts.n_rows)
             continue;
-        snprintf(aside, sizeof(aside), "%s.failed", path);
-        n_aside += rename(path, aside) == 0;
+        n_removed += unlink(path) == 0;
     }
     describe_failures(totals, kinds, sizeof(kinds), &n_rows, &n_failed);
     log_error("%" PRIu64 " of %" PRIu64
               " rows failed (%s), more than --max-failed %g%%: is the pool mounted at "
-              "--root %s? %" PRIu64 " parts were set aside and will be done again; or raise --max-failed",
-              n_failed, n_rows, kinds, 100 * o->max_failed, o->root == NULL ? "(none)" : o->root, n_aside);
+              "--root %s? %" PRIu64 " parts of these were removed, to be done again; or raise --max-failed",
+              n_failed, n_rows, kinds, 100 * o->max_failed, o->root == NULL ? "(none)" : o->root, n_removed);
 out:
     return rc;
 }
@@ -58,7 +57,7 @@ enum status finish_conclude(const struct run *run, const struct claim_totals *to
     struct ledger ledger = {0};
 
     if (totals->stop == CLAIM_STOP_FAILED) {
-        TRY(set_failed_parts_aside(run, totals));
+        TRY(remove_failed_parts(run, totals));
         rc = STATUS_TOO_MANY_FAILED;
         goto out;
     }

@@ -10,7 +10,7 @@
 /*
  * Rank 0, when all ranks have stopped: STATUS_OK where every part is there, STATUS_RESUME where some are
  * missing, STATUS_TOO_MANY_FAILED where --max-failed stopped the sweep; then the parts in which too many rows
- * failed are put aside, so that a resume does them again once the cause is mended.
+ * failed are removed, so that a resume does them again once the cause is mended.
  */
 enum status finish_conclude(const struct run *run, const struct claim_totals *totals);
 

@@ -214,7 +214,7 @@ static enum status measure(struct run *run, struct pipeline *pipeline, const str
     int n_stages = run->cascade.n_stages, cheapest[CASCADE_MAX_STAGES];
     double no_pass[CASCADE_MAX_STAGES] = {0};
     uint64_t total = (uint64_t)s->n;
-    struct sweep_layout layout;
+    struct sweep_layout layout = {0};
 
     TRY_TOGETHER(&run->comm, sweep_layout_init(&layout, 0, HEATMAPS_NONE, 0));
     for (int i = 0; i < n_stages; i++)
@@ -309,6 +309,7 @@ static enum status read_order(const struct run *run, int *order, bool *found)
     char path[RUN_PATH_SIZE];
     char *text = NULL;
     size_t size;
+    uint32_t seen = 0;
     int n = 0;
 
     *found = false;
@@ -320,12 +321,13 @@ static enum status read_order(const struct run *run, int *order, bool *found)
          line = strchr(line + 1, '\n'), n++) {
         char *name = strchr(line + 1, '\t');
         int index = name == NULL ? -1 : stage_index(&run->cascade, name + 1, strcspn(name + 1, "\t\n"));
-        if (n >= run->cascade.n_stages || index < 0)
+        if (n >= run->cascade.n_stages || index < 0 || (seen >> index & 1) != 0)
             FAIL(STATUS_MISMATCH,
                  "%s orders other stages than those given: run with the same --stage options, or "
                  "give another --out",
                  path);
         order[n] = index;
+        seen |= 1u << index;
     }
     if (n != run->cascade.n_stages)
         FAIL(STATUS_MISMATCH,

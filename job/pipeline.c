@@ -106,12 +106,22 @@ static double seconds_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* The lock is held. The rows of a shard that was given up will be done again. */
+static void uncount(struct pipeline *p, struct work *work)
+{
+    for (int i = 0; i < ITEM_STATUS_COUNT; i++)
+        p->totals.rows_by_status[i] -= work->rows_by_status[i];
+    p->totals.n_flagged -= work->n_flagged;
+}
+
 /* The lock is held. A shard whose taken rows are all done, and of which no row is left to take, goes back. */
 static void finish_if_done(struct pipeline *p, struct work *work)
 {
     bool nothing_left = work->n_taken == work->n_rows || work->status != STATUS_OK;
 
     if (nothing_left && work->n_done == work->n_taken) {
+        if (work->status != STATUS_OK)
+            uncount(p, work);
         list_remove(&p->inside, work);
         list_append(&p->finished, work);
         pthread_cond_signal(&p->work_done);
@@ -137,9 +147,11 @@ static void abandon_work(struct pipeline *p, struct work *work, enum status stat
     pthread_mutex_unlock(&p->lock);
 }
 
-static void count_row(struct pipeline *p, enum item_status status, enum verdict verdict)
+static void count_row(struct pipeline *p, struct work *work, enum item_status status, enum verdict verdict)
 {
     pthread_mutex_lock(&p->lock);
+    work->rows_by_status[status]++;
+    work->n_flagged += verdict == VERDICT_FLAGGED;
     p->totals.rows_by_status[status]++;
     p->totals.n_flagged += verdict == VERDICT_FLAGGED;
     pthread_mutex_unlock(&p->lock);
@@ -192,23 +204,19 @@ static enum status write_row(struct pipeline *p, const struct ticket *t, const s
     }
     TRY(part_set_outcome(t->work->part, t->row, status, (enum sweep_verdict)verdict,
                          message == NULL || message[0] == '\0' ? NULL : message));
-    count_row(p, status, verdict);
+    count_row(p, t->work, status, verdict);
 out:
     return rc;
 }
 
-static void finish_row(struct pipeline *p, const struct ticket *t, const struct engine_result *result)
+/* OUT the row, whatever became of it; result is NULL where the picture could not be scored. */
+static void deliver(struct pipeline *p, const struct ticket *t, const struct engine_result *result)
 {
     enum status status = write_row(p, t, result);
     if (status == STATUS_OK)
         row_done(p, t->work);
     else
         abandon_work(p, t->work, status);
-}
-
-static void deliver(struct pipeline *p, const struct ticket *ticket, const struct engine_result *result)
-{
-    finish_row(p, ticket, result);
 }
 
 static void fail(struct pipeline *p, const struct ticket *ticket, enum status status)
@@ -239,7 +247,7 @@ static void process(struct worker *w, const struct ticket *taken)
     else if (is_scored(t.info.status))
         lane_put(w->lane, w->crop, &t);
     else
-        finish_row(p, &t, NULL);
+        deliver(p, &t, NULL);
     pthread_mutex_lock(&p->lock);
     p->totals.decode_s += decoded - start;
     p->totals.compute_s += seconds_now() - decoded;

@@ -24,6 +24,8 @@ struct work {
     enum status status; /* OUT: STATUS_OK, or why the shard was abandoned */
     /* The pipeline's own. */
     uint64_t n_taken, n_done;
+    uint64_t rows_by_status[ITEM_STATUS_COUNT],
+        n_flagged; /* counted in the totals; taken back when abandoned */
     struct work *next;
 };
 
@@ -41,7 +43,7 @@ struct pipeline_options {
     int n_workers;
 };
 
-/* Totals of this rank so far, summed over its workers. */
+/* Totals of this rank so far, summed over its workers; without the rows of abandoned shards. */
 struct pipeline_totals {
     uint64_t rows_by_status[ITEM_STATUS_COUNT];
     uint64_t n_flagged;

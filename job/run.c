@@ -78,28 +78,38 @@ out:
     return rc;
 }
 
-void run_format_classes(const struct class_set *set, char *text, size_t size)
+char *run_format_classes(const struct class_set *set)
 {
-    size_t used = 0;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
 
-    text[0] = '\0';
-    for (int i = 0; i < set->n_watched && used < size;) {
+    if (stream == NULL)
+        return NULL;
+    for (int i = 0; i < set->n_watched;) {
         int last = i;
         while (last + 1 < set->n_watched && set->watched[last + 1] == set->watched[last] + 1)
             last++;
-        used += (size_t)snprintf(text + used, size - used, last == i ? "%s%d" : "%s%d-%d", i == 0 ? "" : ",",
-                                 set->watched[i], set->watched[last]);
+        fprintf(stream, last == i ? "%s%d" : "%s%d-%d", i == 0 ? "" : ",", set->watched[i],
+                set->watched[last]);
         i = last + 1;
     }
+    if (fclose(stream) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
 }
 
 /* What decides whether a score may be reused. */
 static enum status identify_stage(const struct options *o, const struct stage *s, const char *sha256,
                                   struct fingerprint *print)
 {
-    char classes[512];
+    enum status rc = STATUS_OK;
+    char *classes = run_format_classes(&s->classes);
 
-    run_format_classes(&s->classes, classes, sizeof(classes));
+    if (classes == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
     fingerprint_add(print, "weights", "%s", sha256);
     fingerprint_add(print, "arch", "%s+%s", s->arch, s->attention);
     fingerprint_add(print, "class", "%s", classes);
@@ -111,7 +121,10 @@ static enum status identify_stage(const struct options *o, const struct stage *s
     fingerprint_add(print, "decode", "%s", o->decode == DECODE_FAST ? "fast" : "exact");
     fingerprint_add(print, "precision", "%s", precision_name(s->variants[0].precision));
     fingerprint_add(print, "engine", "cpu");
-    return fingerprint_close(print);
+    TRY(fingerprint_close(print));
+out:
+    free(classes);
+    return rc;
 }
 
 static enum status load_stage(struct run *run, int index, bool bf16)

@@ -59,7 +59,7 @@ enum status run_scan_ledger(const struct run *run, struct ledger *ledger);
 /* Put the stages, and what belongs to them, in this order. */
 void run_reorder(struct run *run, const int *order);
 
-/* "300-326" or "1": the watched classes as text. OUT text: cut to size. */
-void run_format_classes(const struct class_set *set, char *text, size_t size);
+/* "300-326" or "1": the watched classes as text. The caller frees; NULL without memory. */
+char *run_format_classes(const struct class_set *set);
 
 #endif

@@ -118,6 +118,11 @@ static enum status take_back(struct sweep *s, struct work *work)
     log_set_shard((int64_t)work->shard);
     if (work->status == STATUS_OK)
         work->status = write_part(s, work);
+    if (work->status == STATUS_RESUME &&
+        s->outcome == STATUS_PLACE) { /* this rank leaves: others may do it */
+        struct claim_report totals = report(s);
+        TRY(claim_hand_back(s->claimant, &totals, work->shard));
+    }
     if (work->status == STATUS_OK || work->status == STATUS_RESUME)
         goto out;
     if (work->status != STATUS_PLACE) {
@@ -226,6 +231,32 @@ static enum status open_pipeline(struct sweep *s)
     return pipeline_open(&how, &s->pipeline);
 }
 
+#define PARTS_COUNTED 20000
+
+/* What earlier attempts did, for --max-failed: read from their parts, unless there are so many that it would
+ * take long. */
+static enum status count_earlier(const struct run *run, const struct ledger *ledger,
+                                 struct claim_report *already)
+{
+    enum status rc = STATUS_OK;
+    char path[LEDGER_PATH_SIZE];
+
+    already->n_shards = 0; /* progress counts them by itself */
+    for (uint64_t shard = 0; ledger->n_done <= PARTS_COUNTED && shard < ledger->n_shards; shard++) {
+        struct part_counts counts;
+        if (!ledger_is_done(ledger, shard))
+            continue;
+        TRY(ledger_part_path(run->options->out, shard, run->print.hex, path));
+        if (part_read_counts(path, &counts) != STATUS_OK)
+            continue; /* said; the gather will refuse it */
+        for (int i = 0; i < ITEM_STATUS_COUNT; i++)
+            already->rows_by_status[i] += counts.by_status[i];
+        already->n_flagged += counts.by_verdict[SWEEP_FLAGGED];
+    }
+out:
+    return rc;
+}
+
 /* Rank 0: what is left to do, and how much was done before. */
 static enum status find_missing(struct sweep *s, struct claim_options *options)
 {
@@ -238,15 +269,20 @@ static enum status find_missing(struct sweep *s, struct claim_options *options)
     options->missing = s->missing;
     options->max_failed = run->options->max_failed;
     options->failed_from_row = FAILED_FROM_ROW;
+    TRY(count_earlier(run, &ledger, &options->already));
     s->shards_done_before = ledger.n_done;
-    s->rows_done_before = run->plan.n_rows;
+    uint64_t n_done = run->plan.n_rows;
     for (uint64_t i = 0; i < options->n_missing; i++)
-        s->rows_done_before -= plan_shard(&run->plan, s->missing[i]).n_rows;
+        n_done -= plan_shard(&run->plan, s->missing[i]).n_rows;
+    /* What the claims' totals count already is not to be added twice. */
+    for (int i = 0; i < ITEM_STATUS_COUNT; i++)
+        s->rows_done_before += options->already.rows_by_status[i];
+    s->rows_done_before = n_done - s->rows_done_before;
     log_info("%" PRIu64 " rows in %" PRIu64 " shards, %" PRIu64 " done before, %d ranks, engine %s (%s)",
              run->plan.n_rows, run->plan.n_shards, ledger.n_done, run->comm.n_ranks, run->engine->name,
              run->engine->device);
     struct progress_totals start = {.rows_total = run->plan.n_rows,
-                                    .rows_done = s->rows_done_before,
+                                    .rows_done = n_done,
                                     .shards_total = run->plan.n_shards,
                                     .shards_done = ledger.n_done};
     progress_start(&s->progress, run->options->progress, stderr, &start, seconds_now());
@@ -332,10 +368,10 @@ enum status command_scan(const struct options *options)
     enum status rc = STATUS_OK;
     struct run run = {.options = options, .started = time(NULL)};
 
+    TRY(signals_install()); /* before MPI_Init, which takes long on a large job, ... */
     TRY(comm_open(&run.comm));
-    TRY_TOGETHER(&run.comm, signals_install());
-    if (run.comm.rank == 0)
-        TRY(options_print_table(options, stderr));
+    TRY_TOGETHER(&run.comm, signals_install()); /* ... and after it, since it may set handlers of its own */
+    TRY_TOGETHER(&run.comm, run.comm.rank == 0 ? options_print_table(options, stderr) : STATUS_OK);
     TRY(run_load_stages(&run));
     TRY(run_plan(&run));
     if (options->dry_run) {
@@ -350,6 +386,8 @@ enum status command_scan(const struct options *options)
     TRY(sweep(&run));
     TRY(finish_gather(&run));
 out:
+    if (rc == STATUS_RESUME && run.comm.rank == 0)
+        log_warn("stopped before the end: run the same command again to go on");
     run_close(&run);
     if (run.comm.n_ranks > 0)
         comm_close(&run.comm);

@@ -111,8 +111,9 @@ enum status mobilenet_v2_measure(const struct weights *weights, struct geometry 
         out->expanded[n] = network_tensor_dim(weights, 0, "%s.weight", names.spatial);
         out->projected[n] = network_tensor_dim(weights, 0, "%s.weight", names.project);
         if (out->expanded[n] < 1 || out->projected[n] < 1)
-            FAIL(STATUS_INPUT, "weights %s: a MobileNetV2 whose %s is not an inverted residual",
-                 weights->path, names.inside);
+            FAIL(STATUS_INPUT,
+                 "weights %s: tensor %s.weight is missing: is the file cut, or of another network?",
+                 weights->path, out->expanded[n] < 1 ? names.spatial : names.project);
     }
     out->last = network_tensor_dim(weights, 0, "%s.weight", outer.last);
     out->n_classes = network_tensor_dim(weights, 0, "%s.weight", outer.head);

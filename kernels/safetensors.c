@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ELEMENTS_LIMIT (INT64_C(1) << 40) /* of a tensor: more than any file holds */
+
 struct cursor {
     const char *path;
     const char *at, *end;
@@ -127,17 +129,16 @@ static enum status check_extent(struct cursor *c, struct tensor *t, const int64_
     enum status rc = STATUS_OK;
 
     t->n_elements = 1;
-    for (int i = 0; i < t->n_dims; i++) {
-        if (t->dim[i] < 1 || t->dim[i] > INT32_MAX || t->n_elements > INT64_C(1) << 40)
+    for (int i = 0; i < t->n_dims; i++)
+        if (t->dim[i] < 1 || t->dim[i] > INT32_MAX ||
+            __builtin_mul_overflow(t->n_elements, t->dim[i], &t->n_elements) ||
+            t->n_elements > ELEMENTS_LIMIT)
             FAIL(STATUS_INPUT, "%s: tensor %s has a dimension of %lld", c->path, t->name,
                  (long long)t->dim[i]);
-        t->n_elements *= t->dim[i];
-    }
     if (n_offsets != 2 || offsets[0] > offsets[1] || (uint64_t)offsets[1] > data_bytes)
         FAIL(STATUS_INPUT, "%s: tensor %s lies outside the file: the file is cut short or not safetensors",
              c->path, t->name);
-    if (t->n_elements > INT64_MAX / 8 ||
-        (uint64_t)(offsets[1] - offsets[0]) != (uint64_t)t->n_elements * element_bytes)
+    if ((uint64_t)(offsets[1] - offsets[0]) != (uint64_t)t->n_elements * element_bytes)
         FAIL(STATUS_INPUT, "%s: tensor %s has %lld bytes, its shape asks for %lld elements of %zu", c->path,
              t->name, (long long)(offsets[1] - offsets[0]), (long long)t->n_elements, element_bytes);
 out:

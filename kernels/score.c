@@ -125,15 +125,14 @@ static struct score score_softmax(const struct class_set *set, const float *logi
             next++;
         }
     }
-    for (int i = 0; i < set->n_watched; i++) {
-        /* Relative to the watched logits' own largest, since all of `inside` may have underflowed. */
-        double own_largest = logits[set->watched[0]], own = 0;
-        for (int j = 1; j < set->n_watched; j++)
-            own_largest = fmax(own_largest, logits[set->watched[j]]);
-        for (int j = 0; j < set->n_watched; j++)
-            own += exp(logits[set->watched[j]] - own_largest);
+    /* Relative to the watched logits' own largest, since all of `inside` may have underflowed. */
+    double own_largest = logits[set->watched[0]], own = 0;
+    for (int i = 1; i < set->n_watched; i++)
+        own_largest = fmax(own_largest, logits[set->watched[i]]);
+    for (int i = 0; i < set->n_watched; i++)
+        own += exp(logits[set->watched[i]] - own_largest);
+    for (int i = 0; i < set->n_watched; i++)
         shares[set->watched[i]] = (float)(exp(logits[set->watched[i]] - own_largest) / own);
-    }
     return (struct score){(float)(inside / all), (float)(log(inside) - log(all - inside))};
 }
 

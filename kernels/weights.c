@@ -117,7 +117,7 @@ static enum status map_file(struct weights *w)
 {
     enum status rc = STATUS_OK;
     struct stat st;
-    int fd = open(w->path, O_RDONLY | O_CLOEXEC);
+    int fd = open(w->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
 
     if (fd < 0 || fstat(fd, &st) != 0)
         FAIL(status_is_place_errno(errno) ? STATUS_PLACE : STATUS_INPUT, "weights %s: %s", w->path,
@@ -253,6 +253,9 @@ enum status weights_take(struct weights *weights, const char *name, const int64_
         FAIL(STATUS_INPUT,
              "weights %s: tensor %s is %s, expected %s: is this another variant of the network?",
              weights->path, name, has, wants);
+    memcpy(t->dim, dims,
+           (size_t)n_dims * sizeof(*dims)); /* the reader's view: [k, c] and [k, c, 1, 1] are one */
+    t->n_dims = n_dims;
     t->taken = true;
     *out = t;
 out:
@@ -347,12 +350,12 @@ enum status weights_write(const struct weights *weights, const char *path, const
 
     TRY(format_header(weights, note, &header, &header_bytes));
     TRY(file_temp_name(path, temp, sizeof(temp)));
-    fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    made = fd >= 0;
     file = fd < 0 ? NULL : fdopen(fd, "wb");
     if (file == NULL)
         FAIL(STATUS_INPUT, "%s: cannot create: %s", path, strerror(errno));
     fd = -1;
-    made = true;
     prefix = header_bytes;
     fwrite(&prefix, sizeof(prefix), 1, file);
     fwrite(header, 1, header_bytes, file);

@@ -35,7 +35,10 @@ bool plan_exists(const char *out_folder)
 {
     char path[PATH_SIZE];
 
-    return plan_path(out_folder, "plan.json", path) == STATUS_OK && access(path, F_OK) == 0;
+    if (plan_path(out_folder, "plan.json", path) != STATUS_OK)
+        return false;
+    /* Where it cannot be looked at, it may be there: reading it then says why it cannot be read. */
+    return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 static enum status write_shards(const struct plan *plan, const char *path)
@@ -195,7 +198,10 @@ static enum status load_json(const char *path, struct plan *plan, char shards_ha
     TRY(file_read(path, JSON_BYTES_MAX, &text, &size));
     json = cJSON_ParseWithLength(text, size);
     if (json == NULL || !get_count(json, "version", &version))
-        FAIL(STATUS_INPUT, "%s: not a plan: use a new --out folder", path);
+        FAIL(STATUS_INPUT,
+             "%s: not a plan: remove the plan folder and run the same command: it is made anew, and finished "
+             "parts are kept",
+             path);
     if (version != PLAN_VERSION)
         FAIL(STATUS_INPUT,
              "%s: a plan of version %" PRIu64
@@ -209,7 +215,10 @@ static enum status load_json(const char *path, struct plan *plan, char shards_ha
                 get_columns(json, plan);
     if (!good || plan->shard_rows == 0 || plan->n_shards == 0 || plan->n_shards > plan->n_rows ||
         plan->n_shards > (uint64_t)2 * SPLIT_SHARDS_MAX)
-        FAIL(STATUS_INPUT, "%s: damaged: use a new --out folder", path);
+        FAIL(STATUS_INPUT,
+             "%s: damaged: remove the plan folder and run the same command: it is made anew, and finished "
+             "parts are kept",
+             path);
 out:
     cJSON_Delete(json);
     free(text);
@@ -273,7 +282,10 @@ static enum status load_shards(const char *path, const char *expected_hash, stru
     }
     TRY(lines_hash(lines, hash));
     if (!good || n != plan->n_shards || next_row != plan->n_rows || strcmp(hash, expected_hash) != 0)
-        FAIL(STATUS_INPUT, "%s: damaged (near line %" PRIu64 "): use a new --out folder", path, n + 2);
+        FAIL(STATUS_INPUT,
+             "%s: damaged (near line %" PRIu64 "): remove the plan folder and run the same command: it is "
+                                               "made anew, and finished parts are kept",
+             path, n + 2);
 out:
     lines_close(lines);
     return rc;

@@ -265,8 +265,10 @@ out:
 
 bool engine_cpu_has_bf16(void)
 {
-    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-    return isa == dnnl_cpu_isa_avx512_core_bf16 || isa == dnnl_cpu_isa_avx512_core_amx;
+    /* Newer instruction sets (AMX, AVX10) hold the bits of those they include. */
+    unsigned int isa = (unsigned int)dnnl_get_effective_cpu_isa(),
+                 bf16 = (unsigned int)dnnl_cpu_isa_avx512_core_bf16;
+    return (isa & bf16) == bf16;
 }
 
 static void describe_device(char *text, size_t size)
