@@ -1,12 +1,12 @@
 #include "io/fetch.h"
 
 #include "io/grow.h"
+#include "io/open.h"
 #include "io/tar.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -104,6 +104,11 @@ static bool has_parent_step(const char *path)
     return false;
 }
 
+static size_t root_bytes(const struct fetcher *fetcher)
+{
+    return fetcher->root == NULL ? 0 : strlen(fetcher->root);
+}
+
 /* Make the path of a uri's file and find its member's name (NULL: none). False, with the fault told. */
 static bool resolve(const struct fetcher *fetcher, const char *uri, char path[PATH_MAX], const char **member,
                     struct picture_info *info)
@@ -126,7 +131,7 @@ static bool resolve(const struct fetcher *fetcher, const char *uri, char path[PA
         picture_fault(info, ITEM_MISSING, "the path is longer than %d bytes", PATH_MAX - 1);
         return false;
     }
-    const char *inside = path + (fetcher->root == NULL ? 0 : strlen(fetcher->root) + 1);
+    const char *inside = path + (fetcher->root == NULL ? 0 : root_bytes(fetcher) + 1);
     if (fetcher->root != NULL && (inside[0] == '/' || has_parent_step(inside))) {
         picture_fault(info, ITEM_REFUSED, "the uri leaves --root: it %s",
                       inside[0] == '/' ? "is an absolute path" : "has a .. in it");
@@ -145,10 +150,12 @@ static enum status tell_errno(const struct fetcher *fetcher, const char *path, i
         FAIL(STATUS_PLACE, "%s: %s", path, strerror(error));
     if (fetcher->root != NULL) /* a pool that is gone would look like a million missing pictures */
         TRY(check_root(fetcher->root));
-    if (error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG)
+    if (error == OPEN_LEAVES_ROOT)
+        picture_fault(info, ITEM_REFUSED, "%s", open_strerror(error));
+    else if (error == ENOENT || error == ENOTDIR || error == ENAMETOOLONG)
         picture_fault(info, ITEM_MISSING, "%s", strerror(error));
     else
-        picture_fault(info, ITEM_UNREADABLE, "%s", strerror(error));
+        picture_fault(info, ITEM_UNREADABLE, "%s", open_strerror(error));
 out:
     return rc;
 }
@@ -181,13 +188,10 @@ static enum status read_file(struct fetcher *fetcher, const char *path, size_t *
 {
     enum status rc = STATUS_OK;
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hold a worker */
+    int fd = open_regular(path, root_bytes(fetcher), &st);
 
-    if (fd < 0 || fstat(fd, &st) != 0)
+    if (fd < 0)
         TRY(tell_errno(fetcher, path, errno, info));
-    else if (!S_ISREG(st.st_mode))
-        picture_fault(info, ITEM_UNREADABLE, "%s",
-                      S_ISDIR(st.st_mode) ? "it is a folder" : "it is not a regular file");
     else
         TRY(read_part(fetcher, fd, path, 0, (uint64_t)st.st_size, n, info));
 out:
@@ -205,7 +209,7 @@ static enum status read_member(struct fetcher *fetcher, const char *path, const 
     uint64_t offset, size;
     int error = 0;
 
-    TRY(tar_cache_hold(fetcher->tars, path, &tar, &error, reason, sizeof(reason)));
+    TRY(tar_cache_hold(fetcher->tars, path, root_bytes(fetcher), &tar, &error, reason, sizeof(reason)));
     if (tar == NULL && error != 0) {
         TRY(tell_errno(fetcher, path, error, info));
     } else if (tar == NULL) {

@@ -27,8 +27,9 @@ void fetcher_close(struct fetcher *fetcher);
 
 /*
  * Read the file behind a uri. The uri is taken as it is: nothing is percent-decoded. It names a tar member
- * where it contains ".tar#". With a root, an absolute uri or one with a ".." in it is ITEM_REFUSED, as is any
- * scheme:// .
+ * where it contains ".tar#". With a root, an absolute uri, one with a ".." in it or one whose file lies
+ * outside of the root by a symbolic link is ITEM_REFUSED, as is any scheme:// . What is no regular file (a
+ * folder, a socket, a device) is ITEM_UNREADABLE.
  *
  * OUT info: reset, then the fault if there is one. OUT bytes: [n], belonging to the fetcher, valid until its
  * next read; written where info->status is ITEM_OK. A fault of the picture is STATUS_OK with info->status;

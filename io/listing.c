@@ -1,10 +1,10 @@
 #include "io/listing.h"
 
+#include "io/open.h"
 #include "io/tar.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,10 +280,12 @@ static enum status walk_tar(struct listing *l, const char *path)
     struct tar_names found = {.counts = l->counts};
     char reason[128], *uri = NULL;
     bool ended_early = false;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    int fd = open_regular(path, 0, &st);
 
     if (fd < 0)
-        FAIL(status_is_place_errno(errno) ? STATUS_PLACE : STATUS_INPUT, "%s: %s", path, strerror(errno));
+        FAIL(status_is_place_errno(errno) ? STATUS_PLACE : STATUS_INPUT, "%s: %s", path,
+             open_strerror(errno));
     rc = tar_walk(fd, path, add_tar_name, &found, &ended_early, reason, sizeof(reason));
     if (rc == STATUS_INPUT)
         log_error("%s: %s", path, reason);

@@ -1,13 +1,14 @@
 #include "io/tar_cache.h"
 
+#include "io/open.h"
 #include "io/tar.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -15,13 +16,21 @@ struct member {
     uint64_t hash_high, hash_low, offset, size;
 };
 
-enum tar_state { TAR_INDEXING, TAR_READY, TAR_UNUSABLE };
+enum tar_state {
+    TAR_INDEXING,
+    TAR_READY,
+    TAR_BROKEN,  /* no tar, or nothing of it can be read: remembered until the file changes */
+    TAR_UNUSABLE /* not opened or not read: not remembered, it may be put right meanwhile */
+};
 
 struct tar_file {
     struct tar_file *next; /* most recently used first; NULL-terminated */
     char *path;
+    size_t n_root; /* of path: what it may not leave */
+    struct stat st;
     int fd;
     enum tar_state state;
+    enum status rc; /* of the indexing, for those who waited for it */
     int error;
     char reason[128];
     size_t n_holders;
@@ -128,7 +137,7 @@ static enum status index_tar(struct tar_file *tar)
     enum status rc = STATUS_OK;
     bool ended_early = false;
 
-    tar->fd = open(tar->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    tar->fd = open_regular(tar->path, tar->n_root, &tar->st);
     if (tar->fd < 0) {
         tar->error = errno;
         if (status_is_place_errno(errno))
@@ -176,11 +185,11 @@ static void forget_oldest(struct tar_cache *cache)
 }
 
 /* With the lock. */
-static struct tar_file *find_tar(struct tar_cache *cache, const char *path)
+static struct tar_file *find_tar(struct tar_cache *cache, const char *path, size_t n_root)
 {
     for (struct tar_file **link = &cache->first; *link != NULL; link = &(*link)->next) {
         struct tar_file *tar = *link;
-        if (strcmp(tar->path, path) != 0)
+        if (tar->n_root != n_root || strcmp(tar->path, path) != 0)
             continue;
         *link = tar->next;
         tar->next = cache->first;
@@ -191,7 +200,7 @@ static struct tar_file *find_tar(struct tar_cache *cache, const char *path)
 }
 
 /* With the lock. */
-static struct tar_file *add_tar(struct tar_cache *cache, const char *path)
+static struct tar_file *add_tar(struct tar_cache *cache, const char *path, size_t n_root)
 {
     struct tar_file *tar = calloc(1, sizeof(*tar));
 
@@ -199,55 +208,104 @@ static struct tar_file *add_tar(struct tar_cache *cache, const char *path)
         free(tar);
         return NULL;
     }
+    tar->n_root = n_root;
     tar->fd = -1;
+    tar->n_holders = 1;
     tar->next = cache->first;
     cache->first = tar;
     forget_oldest(cache);
     return tar;
 }
 
-/* With the lock. A tar that could not be used is not remembered: it may be put right meanwhile. */
+/* With the lock. */
+static void forget(struct tar_cache *cache, struct tar_file *tar)
+{
+    if (tar->forgotten)
+        return;
+    for (struct tar_file **link = &cache->first; *link != NULL; link = &(*link)->next)
+        if (*link == tar) {
+            *link = tar->next;
+            break;
+        }
+    tar->forgotten = true;
+}
+
+/* With the lock. */
 static void let_go(struct tar_cache *cache, struct tar_file *tar)
 {
     tar->n_holders--;
-    if (tar->state == TAR_UNUSABLE && !tar->forgotten) {
-        for (struct tar_file **link = &cache->first; *link != NULL; link = &(*link)->next)
-            if (*link == tar) {
-                *link = tar->next;
-                break;
-            }
-        tar->forgotten = true;
-    }
+    if (tar->state == TAR_UNUSABLE)
+        forget(cache, tar);
     if (tar->forgotten && tar->n_holders == 0)
         tar_file_free(tar);
 }
 
-enum status tar_cache_hold(struct tar_cache *cache, const char *path, struct tar_file **held, int *error,
-                           char *reason, size_t size)
+/* Without the lock, since it may wait for a file server. */
+static bool has_changed(const struct tar_file *tar)
+{
+    struct stat now;
+
+    return stat(tar->path, &now) != 0 || now.st_dev != tar->st.st_dev || now.st_ino != tar->st.st_ino ||
+           now.st_size != tar->st.st_size || now.st_mtim.tv_sec != tar->st.st_mtim.tv_sec ||
+           now.st_mtim.tv_nsec != tar->st.st_mtim.tv_nsec;
+}
+
+/* With the lock, which it gives up for a moment. Find a tar and hold it; NULL: it is to be indexed. */
+static struct tar_file *hold_known(struct tar_cache *cache, const char *path, size_t n_root)
+{
+    for (;;) {
+        struct tar_file *tar = find_tar(cache, path, n_root);
+        if (tar == NULL)
+            return NULL;
+        tar->n_holders++;
+        if (tar->state != TAR_BROKEN)
+            return tar;
+        pthread_mutex_unlock(&cache->lock);
+        bool changed = has_changed(tar);
+        pthread_mutex_lock(&cache->lock);
+        if (!changed)
+            return tar;
+        forget(cache, tar);
+        let_go(cache, tar);
+    }
+}
+
+/* With the lock, which it gives up meanwhile. */
+static void index_held(struct tar_cache *cache, struct tar_file *tar)
+{
+    pthread_mutex_unlock(&cache->lock);
+    enum status rc = index_tar(tar);
+    bool ready = rc == STATUS_OK && tar->error == 0;
+    if (!ready && tar->fd >= 0) {
+        close(tar->fd);
+        tar->fd = -1;
+    }
+    pthread_mutex_lock(&cache->lock);
+    tar->rc = rc;
+    tar->state = ready ? TAR_READY : rc == STATUS_INPUT ? TAR_BROKEN : TAR_UNUSABLE;
+    if (!tar->forgotten)
+        forget_oldest(cache);
+    pthread_cond_broadcast(&cache->indexed);
+}
+
+enum status tar_cache_hold(struct tar_cache *cache, const char *path, size_t n_root, struct tar_file **held,
+                           int *error, char *reason, size_t size)
 {
     enum status rc = STATUS_OK;
 
     *held = NULL;
     *error = 0;
     pthread_mutex_lock(&cache->lock);
-    struct tar_file *tar = find_tar(cache, path);
+    struct tar_file *tar = hold_known(cache, path, n_root);
     bool own = tar == NULL;
     if (own)
-        tar = add_tar(cache, path);
+        tar = add_tar(cache, path, n_root);
     if (tar == NULL) {
         pthread_mutex_unlock(&cache->lock);
         FAIL(STATUS_MEMORY, "%s: no memory for its index", path);
     }
-    tar->n_holders++;
-    if (own) {
-        pthread_mutex_unlock(&cache->lock);
-        rc = index_tar(tar);
-        pthread_mutex_lock(&cache->lock);
-        tar->state = rc == STATUS_OK && tar->error == 0 ? TAR_READY : TAR_UNUSABLE;
-        if (!tar->forgotten)
-            forget_oldest(cache);
-        pthread_cond_broadcast(&cache->indexed);
-    }
+    if (own)
+        index_held(cache, tar);
     while (tar->state == TAR_INDEXING)
         pthread_cond_wait(&cache->indexed, &cache->lock);
     if (tar->state == TAR_READY) {
@@ -255,13 +313,10 @@ enum status tar_cache_hold(struct tar_cache *cache, const char *path, struct tar
     } else {
         *error = tar->error;
         snprintf(reason, size, "%s", tar->reason);
-        if (!own && status_is_place_errno(tar->error))
-            rc = STATUS_PLACE;
+        rc = tar->rc == STATUS_INPUT ? STATUS_OK : tar->rc; /* told by reason */
         let_go(cache, tar);
     }
     pthread_mutex_unlock(&cache->lock);
-    if (rc == STATUS_INPUT) /* told by reason */
-        rc = STATUS_OK;
 out:
     return rc;
 }

@@ -26,11 +26,12 @@ struct tar_file;
 
 /*
  * Open and index `path`, or find it, and hold it. OUT *held: NULL where this is not a tar that can be used,
- * and why: *error is the errno of its open(), or 0 with reason [size]. Threads that ask for a tar which
- * another one is indexing wait for it. STATUS_PLACE (logged), STATUS_MEMORY, or OK.
+ * and why: *error is the errno of its open_regular(path, n_root), or 0 with reason [size]. A file that was
+ * found to be no tar is not walked again while its mtime and size stay as they are. Threads that ask for a
+ * tar which another one is indexing wait for it. STATUS_PLACE (logged), STATUS_MEMORY, or OK.
  */
-enum status tar_cache_hold(struct tar_cache *cache, const char *path, struct tar_file **held, int *error,
-                           char *reason, size_t size);
+enum status tar_cache_hold(struct tar_cache *cache, const char *path, size_t n_root, struct tar_file **held,
+                           int *error, char *reason, size_t size);
 
 void tar_cache_release(struct tar_cache *cache, struct tar_file *held);
 
@@ -40,7 +41,7 @@ bool tar_file_find(const struct tar_file *tar, const char *name, uint64_t *offse
 
 int tar_file_descriptor(const struct tar_file *tar);
 
-/* How many tars are held open now, and what their indices take: for tests and logs. */
+/* How many tars are known now, and what their indices take: for tests and logs. */
 void tar_cache_usage(struct tar_cache *cache, size_t *n_tars, size_t *n_bytes);
 
 #endif

@@ -3,12 +3,19 @@
 #include "io/fetch.h"
 #include "test.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static char folder[64];
@@ -228,6 +235,129 @@ static void test_tar_faults(void **state)
     shell("rm pool/*.tar");
 }
 
+/* Bytes this process has asked read() and pread() for; 0 where the kernel does not tell. */
+static unsigned long long bytes_read(void)
+{
+    unsigned long long n = 0;
+    FILE *io = fopen("/proc/self/io", "r");
+
+    if (io != NULL && fscanf(io, "rchar: %llu", &n) != 1)
+        n = 0;
+    if (io != NULL)
+        fclose(io);
+    return n;
+}
+
+/* Garbage behind thousands of folders: walked once, until the file changes. */
+static void test_broken_tar_is_remembered(void **state)
+{
+    (void)state;
+    shell("mkdir many && (cd many && seq -f d%05g 5000 | xargs mkdir) && tar -cf pool/x.tar -C many . && "
+          "head -c 2560512 pool/x.tar > pool/broken.tar && head -c 4096 /dev/urandom >> pool/broken.tar && "
+          "rm -r many pool/x.tar");
+    struct fetcher *fetcher = open_pool(4096);
+    unsigned long long start = bytes_read();
+    expect(fetcher, "broken.tar#a.jpg", ITEM_UNREADABLE, NULL);
+    unsigned long long first = bytes_read() - start;
+    for (int i = 0; i < 10; i++)
+        expect(fetcher, "broken.tar#a.jpg", ITEM_UNREADABLE, NULL);
+    if (start > 0) {
+        assert_true(first > 2000000);
+        assert_true(bytes_read() - start - first < 100000);
+    } else {
+        print_message("not looked at: how much was read (no /proc/self/io)\n");
+    }
+    shell("tar -C pool -cf pool/good.tar a.jpg && mv pool/good.tar pool/broken.tar");
+    expect(fetcher, "broken.tar#a.jpg", ITEM_OK, "abc");
+    fetcher_close(fetcher);
+    shell("rm pool/*.tar");
+}
+
+/* What is no regular file is the row's fault, not the place's, under any name. */
+static void test_sockets_and_devices(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct fetch_options options = {.root = NULL};
+    struct fetcher *fetcher = open_pool(0), *rootless = NULL;
+    int s = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    (void)state;
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/pool/socket.tar", folder);
+    assert_int_equal(bind(s, (const struct sockaddr *)&address, sizeof(address)), 0);
+    close(s);
+    expect(fetcher, "socket.tar", ITEM_UNREADABLE, NULL);
+    expect(fetcher, "socket.tar#a.jpg", ITEM_UNREADABLE, NULL);
+    shell("mkfifo pool/fifo.tar");
+    expect(fetcher, "fifo.tar#a.jpg", ITEM_UNREADABLE, NULL);
+    if (mknod(in_folder("pool/node.tar"), S_IFCHR | 0600, makedev(120, 77)) == 0) { /* no driver has it */
+        expect(fetcher, "node.tar", ITEM_UNREADABLE, NULL);
+        expect(fetcher, "node.tar#a.jpg", ITEM_UNREADABLE, NULL);
+    } else {
+        print_message("not tried: a device node, which only root may make\n");
+    }
+    assert_int_equal(fetcher_open(&options, &rootless), STATUS_OK);
+    expect(rootless, in_folder("pool/socket.tar"), ITEM_UNREADABLE, NULL);
+    expect(rootless, "/dev/null", ITEM_UNREADABLE, NULL);
+    fetcher_close(rootless);
+    fetcher_close(fetcher);
+    shell("rm pool/*.tar");
+}
+
+/* Links may lead about in the root, by whatever way, but not out of it. */
+static void expect_links_kept_in(void)
+{
+    struct fetcher *fetcher = open_pool(0);
+
+    expect(fetcher, "links/near.jpg", ITEM_OK, "abc");
+    expect(fetcher, "links/absolute.jpg", ITEM_OK, "abc");
+    expect(fetcher, "links/folder/b.jpg", ITEM_OK, "in sub");
+    expect(fetcher, "links/near.tar#a.jpg", ITEM_OK, "abc");
+    expect(fetcher, "links/far.jpg", ITEM_REFUSED, NULL);
+    expect(fetcher, "links/far_absolute.jpg", ITEM_REFUSED, NULL);
+    expect(fetcher, "links/beside.jpg", ITEM_REFUSED, NULL);
+    expect(fetcher, "links/far_folder/secret.jpg", ITEM_REFUSED, NULL);
+    expect(fetcher, "links/far.tar#a.jpg", ITEM_REFUSED, NULL);
+    expect(fetcher, "links/far.tar#a.jpg", ITEM_REFUSED, NULL); /* no cache forgets it */
+    expect(fetcher, "links/loop.jpg", ITEM_UNREADABLE, NULL);
+    expect(fetcher, "none.jpg", ITEM_MISSING, NULL);
+    fetcher_close(fetcher);
+}
+
+/* From now on this process runs on a kernel without openat2. */
+static bool forbid_openat2(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 437, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* The last test: what is forbidden stays so. */
+static void test_links(void **state)
+{
+    (void)state;
+    shell("mkdir pool/links pool_beside && printf secret > pool_beside/secret.jpg && cd pool/links && "
+          "tar -C .. -cf ../in.tar a.jpg && cp ../in.tar ../../pool_beside/out.tar && "
+          "ln -s ../a.jpg near.jpg && ln -s \"$PWD/../a.jpg\" absolute.jpg && ln -s ../sub folder && "
+          "ln -s ../in.tar near.tar && ln -s ../../pool_beside/secret.jpg far.jpg && "
+          "ln -s /proc/self/status far_absolute.jpg && "
+          "ln -s \"$(realpath ../..)/pool_beside/secret.jpg\" beside.jpg && "
+          "ln -s ../../pool_beside far_folder && ln -s ../../pool_beside/out.tar far.tar && "
+          "ln -s loop.jpg loop.jpg");
+    expect_links_kept_in();
+    if (forbid_openat2())
+        expect_links_kept_in();
+    else
+        print_message("not tried: a kernel without openat2 (no seccomp here)\n");
+    shell("rm -r pool_beside pool/links pool/in.tar");
+}
+
 struct crowd {
     struct tar_cache *tars;
     const char *root;
@@ -283,11 +413,18 @@ static void test_shared_cache(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_files),           cmocka_unit_test(test_permission),
-        cmocka_unit_test(test_refused),         cmocka_unit_test(test_without_root),
-        cmocka_unit_test(test_no_root_at_open), cmocka_unit_test(test_root_goes_away),
-        cmocka_unit_test(test_tar_formats),     cmocka_unit_test(test_tar_faults),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_permission),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_without_root),
+        cmocka_unit_test(test_no_root_at_open),
+        cmocka_unit_test(test_root_goes_away),
+        cmocka_unit_test(test_tar_formats),
+        cmocka_unit_test(test_tar_faults),
         cmocka_unit_test(test_shared_cache),
+        cmocka_unit_test(test_broken_tar_is_remembered),
+        cmocka_unit_test(test_sockets_and_devices),
+        cmocka_unit_test(test_links),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

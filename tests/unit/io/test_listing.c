@@ -102,6 +102,9 @@ static void test_neither(void **state)
     (void)state;
     snprintf(path, sizeof(path), "%s/none", folder);
     assert_int_equal(listing_walk(path, NULL, append, &text, &counts), STATUS_INPUT);
+    snprintf(path, sizeof(path), "%s/fifo.tar", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(listing_walk(path, NULL, append, &text, &counts), STATUS_INPUT); /* and does not hang */
     snprintf(path, sizeof(path), "%s/p/z.JPG", folder);
     assert_int_equal(listing_walk(path, NULL, append, &text, &counts), STATUS_INPUT);
 }
