@@ -29,10 +29,12 @@ void log_set_shard(int64_t shard)
 /* Messages carry ids and paths from strangers: control characters and quotes must not forge a line. */
 static size_t append_escaped(char *line, size_t used, size_t size, const char *text, bool quoted)
 {
+    const char *first = text;
+
     for (; *text != '\0' && used + 4 < size; text++) {
         unsigned char c = (unsigned char)*text;
-        bool c1 =
-            c == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] < 0xa0; /* U+0080-9F */
+        unsigned char next = (unsigned char)text[1], last = text > first ? (unsigned char)text[-1] : 0;
+        bool c1 = (c == 0xc2 && next >= 0x80 && next < 0xa0) || (last == 0xc2 && c < 0xa0); /* U+0080-9F */
         if (c < 0x20 || c == 0x7f || c1) {
             used += (size_t)snprintf(line + used, size - used, "\\x%02x", c);
         } else {

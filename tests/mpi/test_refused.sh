@@ -69,6 +69,19 @@ cp "$work/b.safetensors" "$work/a.safetensors"
 refuse "stage.a.weights" "${sweep_options[@]}" --out "$work/sweep"
 mv "$work/a.kept" "$work/a.safetensors"
 refuse "3 are given|--out" "${sweep_options[@]}" --stage "c=$work/a.safetensors@0.5" --out "$work/sweep"
+# Two sets of classes that agree in their first thousand bytes are two.
+timeout 100 "$EYESORE" weights init --arch mobilenet_v2 --classes 1000 --seed 3 "$work/m.safetensors" >/dev/null 2>&1
+sets=(scan --manifest "$good" --root "$root" --precision f32 --resize 72 --size 64 --threads 1 --progress none --limit 5)
+some=$(seq -s, 0 2 798)
+expect 0 0 "${sets[@]}" --stage "m=$work/m.safetensors@0.5:class=$some" --out "$work/set"
+refuse "stage.m.class" "${sets[@]}" --stage "m=$work/m.safetensors@0.5:class=$some,901-990" --out "$work/set"
+refuse "there already" weights init --arch mobilenet_v2 "$work/m.safetensors"
+# An order that is no order of the stages.
+expect 0 0 "${sweep_options[@]}" --out "$work/order"
+[ ! -e "$work/order/plan/order.tsv" ] || {
+    sed -i 's/\tb\t/\ta\t/' "$work/order/plan/order.tsv"
+    refuse "orders other stages" "${sweep_options[@]}" --out "$work/order"
+}
 echo "new	new.png	odd	0" >>"$manifest"
 refuse "catalogue.tsv|rows" "${sweep_options[@]}" --out "$work/sweep"
 cmp "$work/kept.h5" "$work/sweep/sweep.h5" || fail "a refused run touched sweep.h5"

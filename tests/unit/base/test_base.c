@@ -155,6 +155,20 @@ static void test_fingerprint(void **state)
     assert_string_equal(difference, "threshold: was 0.65, is 0.7");
     assert_true(fingerprint_difference("a=1\nb=2\n", "a=1\n", difference, sizeof(difference)));
     assert_string_equal(difference, "was b=2, is ");
+
+    /* Nothing is cut: long values differ where they differ. */
+    char long_a[5000], long_b[5000];
+    memset(long_a, '1', sizeof(long_a) - 1);
+    long_a[sizeof(long_a) - 1] = '\0';
+    memcpy(long_b, long_a, sizeof(long_b));
+    long_b[sizeof(long_b) - 2] = '2';
+    fingerprint_free(&a);
+    fingerprint_free(&b);
+    fingerprint_add(&a, "class", "%s", long_a);
+    fingerprint_add(&b, "class", "%s", long_b);
+    assert_int_equal(fingerprint_close(&a), STATUS_OK);
+    assert_int_equal(fingerprint_close(&b), STATUS_OK);
+    assert_string_not_equal(a.hex, b.hex);
     fingerprint_free(&a);
     fingerprint_free(&b);
 }
@@ -170,7 +184,8 @@ static void test_log_line_is_one_line(void **state)
     fflush(stderr);
     int kept = dup(STDERR_FILENO);
     assert_non_null(freopen(path, "w", stderr));
-    log_error("id %s", "a\nlevel=error\x1b[2J");
+    log_error("id %s", "a\nlevel=error\x1b[2J\xc2\x9b"
+                       "31m");
     log_set_rank(3);
     log_set_shard(12);
     log_warn("a \"quoted\" \\ thing");
@@ -181,7 +196,7 @@ static void test_log_line_is_one_line(void **state)
     dup2(kept, STDERR_FILENO);
     close(kept);
     assert_int_equal(file_read(path, 4096, &text, &size), STATUS_OK);
-    assert_non_null(strstr(text, "eyesore: error: id a\\x0alevel=error\\x1b[2J\n"));
+    assert_non_null(strstr(text, "eyesore: error: id a\\x0alevel=error\\x1b[2J\\xc2\\x9b31m\n"));
     assert_non_null(strstr(text, " level=warn rank=3 shard=12 msg=\"a \\\"quoted\\\" \\\\ thing\"\n"));
     assert_null(strstr(text, "below"));
     free(text);

@@ -99,6 +99,8 @@ static void test_hostile_extents(void **state)
     assert_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8,8]}}", 8, "dimensions");
     assert_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2147483648],\"data_offsets\":[0,8]}}", 8,
                    "dimension of");
+    assert_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2147483647,512,2147483647],\"data_offsets\":[0,8]}}",
+                   8, "dimension of");
     /* 2^62 * 4 bytes is 0 in 64 bits. */
     assert_refused("{\"a\":{\"dtype\":\"F32\",\"shape\":[2147483647,2147483647,2,2],\"data_offsets\":[0,8]}}",
                    8, "a");
