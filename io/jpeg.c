@@ -259,18 +259,24 @@ out:
     return rc;
 }
 
+/*
+ * Apart from jpeg_decode, which owns the session: an automatic object of the function that calls setjmp that
+ * changes before the jump is indeterminate behind it (C17 7.13.2.1p3).
+ */
+static enum status decode_or_tell(struct jpeg_session *s, struct decoding *d)
+{
+    if (setjmp(s->on_error) != 0)
+        return tell_error(s, d);
+    session_open(s, d);
+    return decode_guarded(s, d);
+}
+
 enum status jpeg_decode(struct decoding *d)
 {
-    enum status rc = STATUS_OK;
     static const uint8_t white[4] = {255, 255, 255, 255}, black[4] = {0};
     struct jpeg_session s = {0};
 
-    if (setjmp(s.on_error) == 0) {
-        session_open(&s, d);
-        rc = decode_guarded(&s, d);
-    } else {
-        rc = tell_error(&s, d);
-    }
+    enum status rc = decode_or_tell(&s, d);
     if (rc == STATUS_OK && s.ended)
         picture_fault(d->info, ITEM_TRUNCATED, "JPEG: the file ends early");
     if (rc == STATUS_OK && s.rows_begun) /* rows that never came: 0, which is white in CMYK */

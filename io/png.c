@@ -266,6 +266,20 @@ out:
     return rc;
 }
 
+/*
+ * Apart from png_decode, which owns the session: an automatic object of the function that calls setjmp that
+ * changes before the jump is indeterminate behind it (C17 7.13.2.1p3).
+ */
+static enum status read_guarded(struct png_session *s)
+{
+    if (setjmp(s->on_error) != 0) /* told by s->rc and s->reason */
+        return STATUS_OK;
+    enum status rc = session_open(s);
+    if (rc == STATUS_OK)
+        png_process_data(s->png, s->png_info, (png_bytep)(uintptr_t)s->d->bytes, s->d->n);
+    return rc;
+}
+
 enum status png_decode(struct decoding *d)
 {
     enum status rc = STATUS_OK;
@@ -278,11 +292,8 @@ enum status png_decode(struct decoding *d)
     if (!picture_bounds(d->info, d->options, big_u32(d->bytes + 16), big_u32(d->bytes + 20)))
         goto out;
     d->info->orientation = read_orientation(d);
-    if (setjmp(s.on_error) == 0) {
-        TRY(session_open(&s));
-        png_process_data(s.png, s.png_info, (png_bytep)(uintptr_t)d->bytes, d->n);
-    }
-    rc = finish(&s);
+    TRY(read_guarded(&s));
+    TRY(finish(&s));
 out:
     png_destroy_read_struct(&s.png, &s.png_info, NULL);
     return rc;

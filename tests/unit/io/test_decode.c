@@ -243,6 +243,24 @@ static void test_fast_is_near_exact(void **state)
     free(jpeg.bytes);
 }
 
+/* Every pixel is there, but the checksum says that they are not what was written. */
+static void test_png_checksum(void **state)
+{
+    struct file_bytes png = make_png(90, 70);
+    uint8_t *chunk = memmem(png.bytes, png.n, "IDAT", 4);
+
+    (void)state;
+    assert_non_null(chunk);
+    size_t length = (size_t)chunk[-4] << 24 | (size_t)chunk[-3] << 16 | (size_t)chunk[-2] << 8 | chunk[-1];
+    chunk[4 + length] ^= 1;
+    struct picture_info info = decode(png.bytes, png.n, NULL);
+    assert_int_equal(info.status, ITEM_TRUNCATED);
+    assert_non_null(strstr(info.message, "checksum"));
+    chunk[4 + length] ^= 1;
+    assert_int_equal(decode(png.bytes, png.n, NULL).status, ITEM_OK);
+    free(png.bytes);
+}
+
 static void test_options_out_of_range(void **state)
 {
     struct picture_options options = picture_options_default();
@@ -269,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_every_cut),
         cmocka_unit_test(test_broken_bytes),
         cmocka_unit_test(test_fast_is_near_exact),
+        cmocka_unit_test(test_png_checksum),
         cmocka_unit_test(test_options_out_of_range),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
