@@ -21,6 +21,8 @@ static inline uint8_t clip(int32_t sum)
     return (uint8_t)(value < 0 ? 0 : (value > 255 ? 255 : value));
 }
 
+typedef void across(const struct axis *axis, const uint8_t *source, uint8_t *out);
+
 static void pass_across_plain(const struct axis *axis, const uint8_t *source, uint8_t *out)
 {
     for (int i = axis->valid_begin; i < axis->valid_end; i++) {
@@ -58,17 +60,21 @@ __attribute__((target("avx2"))) static void pass_across_avx2(const struct axis *
         _mm_storeu_si32(out + 4 * (size_t)i, _mm_packus_epi16(words, words));
     }
 }
+
+static across *choose_across(void)
+{
+    return __builtin_cpu_supports("avx2") ? pass_across_avx2 : pass_across_plain;
+}
+#else
+static across *choose_across(void)
+{
+    return pass_across_plain;
+}
 #endif
 
 void pass_across(const struct axis *axis, const uint8_t *source, uint8_t *out)
 {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) {
-        pass_across_avx2(axis, source, out);
-        return;
-    }
-#endif
-    pass_across_plain(axis, source, out);
+    choose_across()(axis, source, out);
 }
 
 CLONED void pass_down(const struct pass_ring *ring, const int32_t *weights, int count, uint8_t *out)
