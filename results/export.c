@@ -2,6 +2,7 @@
 
 #include "results/summary.h"
 #include "results/sweep_file.h"
+#include "results/sweep_messages.h"
 #include "results/utf8.h"
 
 #include <errno.h>
@@ -70,10 +71,11 @@ static void csv_header(FILE *out, const struct sweep_layout *layout)
         fputc(',', out);
         csv_text(out, text_of(name));
     }
-    fputs("\r\n", out);
+    fputs(",message\r\n", out);
 }
 
-static void csv_row(FILE *out, const struct sweep_file *file, const struct sweep_rows *rows, uint64_t i)
+static void csv_row(FILE *out, const struct sweep_file *file, const struct sweep_rows *rows, uint64_t i,
+                    struct part_text message)
 {
     csv_text(out, sweep_rows_id(file, rows, i));
     fputc(',', out);
@@ -90,10 +92,13 @@ static void csv_row(FILE *out, const struct sweep_file *file, const struct sweep
         if (!isnan(score))
             fprintf(out, "%.9g", (double)score);
     }
+    fputc(',', out);
+    csv_text(out, message);
     fputs("\r\n", out);
 }
 
-static void json_row(FILE *out, const struct sweep_file *file, const struct sweep_rows *rows, uint64_t i)
+static void json_row(FILE *out, const struct sweep_file *file, const struct sweep_rows *rows, uint64_t i,
+                     struct part_text message)
 {
     fputs("{\"id\":", out);
     json_text(out, sweep_rows_id(file, rows, i));
@@ -120,7 +125,12 @@ static void json_row(FILE *out, const struct sweep_file *file, const struct swee
         else
             fputs(":null", out);
     }
-    fputs("}}\n", out);
+    fputs("},\"message\":", out);
+    if (message.bytes == NULL)
+        fputs("null", out);
+    else
+        json_text(out, message);
+    fputs("}\n", out);
 }
 
 static bool chosen(enum export_rows rows, uint8_t verdict)
@@ -129,74 +139,119 @@ static bool chosen(enum export_rows rows, uint8_t verdict)
            (rows == EXPORT_FAILED && verdict == SWEEP_FAILED);
 }
 
+/* Always the user's to mend: an export is not resumed, so "run again" alone would not help. */
 static enum status check_stream(FILE *out)
 {
     enum status rc = STATUS_OK;
 
     if (ferror(out))
-        FAIL(status_is_place_errno(errno) ? STATUS_PLACE : STATUS_INPUT, "cannot write the export: %s",
+        FAIL(STATUS_INPUT, "cannot write the export: %s: make room or write it elsewhere, and export again",
              strerror(errno));
 out:
     return rc;
 }
 
-static enum status export_file(FILE *out, const struct sweep_file *file, const struct export_options *options,
-                               uint64_t *n)
+/* An export under way. */
+struct export
+{
+    FILE *out;
+    const struct export_options *options;
+    struct sweep_file *first; /* that could be read: the others have its columns and stages */
+    struct export_counts counts;
+};
+
+static enum status export_rows(struct export *export, const struct sweep_file *file)
 {
     enum status rc = STATUS_OK;
+    FILE *out = export->out;
     struct sweep_rows rows = {0};
+    struct sweep_messages messages = {0};
+    struct part_text message;
 
     TRY(sweep_rows_make(file, ROWS_AT_A_TIME, &rows));
+    TRY(sweep_messages_make(file, &messages));
     for (uint64_t first = 0; first < file->counts.n_rows; first += rows.n) {
         TRY(sweep_rows_read(file, first, &rows));
         for (uint64_t i = 0; i < rows.n; i++) {
-            if (!chosen(options->rows, rows.verdict[i]))
+            TRY(sweep_messages_next(&messages, first + i, &message));
+            if (!chosen(export->options->rows, rows.verdict[i]))
                 continue;
-            if (options->format == EXPORT_CSV)
-                csv_row(out, file, &rows, i);
+            if (export->options->format == EXPORT_CSV)
+                csv_row(out, file, &rows, i, message);
             else
-                json_row(out, file, &rows, i);
-            (*n)++;
+                json_row(out, file, &rows, i, message);
+            export->counts.n_rows++;
         }
         TRY(check_stream(out));
     }
 out:
+    sweep_messages_free(&messages);
     sweep_rows_free(file, &rows);
     return rc;
 }
 
-enum status export_write(FILE *out, const char *const *paths, size_t n_paths,
-                         const struct export_options *options, uint64_t *n_written)
+static enum status check_alike(const struct sweep_file *first, const struct sweep_file *file)
 {
     enum status rc = STATUS_OK;
-    struct sweep_file *first = NULL;
-    struct sweep_file *next = NULL;
     char difference[256];
-    uint64_t n = 0;
+
+    if (strcmp(first->counts.run_fingerprint, file->counts.run_fingerprint) != 0)
+        FAIL(STATUS_MISMATCH, "%s: is of another run than %s", file->path, first->path);
+    if (sweep_layout_difference(&first->layout, &file->layout, difference, sizeof(difference)))
+        FAIL(STATUS_MISMATCH, "%s: is not like %s: %s", file->path, first->path, difference);
+out:
+    return rc;
+}
+
+static enum status export_file(struct export *export, const char *path)
+{
+    enum status rc = STATUS_OK;
+    struct sweep_file *file = NULL;
+
+    TRY(sweep_file_open(path, &file));
+    if (export->first == NULL) {
+        export->first = file;
+        summary_warn_untrained(&file->layout);
+        if (export->options->format == EXPORT_CSV)
+            csv_header(export->out, &file->layout);
+    } else {
+        TRY(check_alike(export->first, file));
+    }
+    TRY(export_rows(export, file));
+out:
+    if (file != export->first)
+        sweep_file_close(file);
+    return rc;
+}
+
+enum status export_write(FILE *out, const char *const *paths, size_t n_paths,
+                         const struct export_options *options, struct export_counts *counts)
+{
+    enum status rc = STATUS_OK;
+    struct export export = {.out = out, .options = options};
 
     if (n_paths == 0)
         FAIL(STATUS_INPUT, "nothing to export yet: no part is written");
-    TRY(sweep_file_open(paths[0], &first));
-    summary_warn_untrained(&first->layout);
-    if (options->format == EXPORT_CSV)
-        csv_header(out, &first->layout);
-    TRY(export_file(out, first, options, &n));
-    for (size_t i = 1; i < n_paths; i++) {
-        TRY(sweep_file_open(paths[i], &next));
-        if (strcmp(first->counts.run_fingerprint, next->counts.run_fingerprint) != 0)
-            FAIL(STATUS_MISMATCH, "%s: is of another run than %s", paths[i], paths[0]);
-        if (sweep_layout_difference(&first->layout, &next->layout, difference, sizeof(difference)))
-            FAIL(STATUS_MISMATCH, "%s: is not like %s: %s", paths[i], paths[0], difference);
-        TRY(export_file(out, next, options, &n));
-        sweep_file_close(next);
-        next = NULL;
+    for (size_t i = 0; i < n_paths; i++) {
+        uint64_t n_before = export.counts.n_rows;
+        rc = export_file(&export, paths[i]);
+        if (rc == STATUS_OK)
+            continue;
+        if (!options->leave_out_unreadable || rc != STATUS_INPUT || ferror(out))
+            goto out;
+        rc = STATUS_OK;
+        export.counts.n_left_out++;
+        log_warn("%s: cannot be read and is left out (%" PRIu64 " of its rows are written): remove this file "
+                 "and run the scan again with the same command, which makes it anew",
+                 paths[i], export.counts.n_rows - n_before);
     }
+    if (export.counts.n_left_out == n_paths)
+        FAIL(STATUS_INPUT, "nothing to export: none of the %zu parts can be read", n_paths);
     fflush(out);
     TRY(check_stream(out));
-    if (n_written != NULL)
-        *n_written = n;
+    if (counts != NULL)
+        *counts = export.counts;
 out:
-    sweep_file_close(next);
-    sweep_file_close(first);
+    sweep_file_close(export.first);
     return rc;
 }

@@ -162,7 +162,7 @@ static enum status copy_bytes(const char *from, const char *to)
 
     if (in < 0)
         FAIL(STATUS_INPUT, "%s: %s", from, strerror(errno));
-    out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+    out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (out < 0)
         FAIL(status_is_place_errno(errno) ? STATUS_PLACE : STATUS_INPUT, "%s: %s", to, strerror(errno));
     while ((n = read(in, buffer, sizeof(buffer))) != 0) {
@@ -227,9 +227,9 @@ static enum status write_copy(struct walk *walk, const char *out_path)
     hid_t out = -1;
 
     if (walk->file->is_part)
-        FAIL(STATUS_USAGE, "%s: is a part: --out needs a whole sweep", walk->file->path);
+        FAIL(STATUS_USAGE, "%s: is a part: --output needs a whole sweep", walk->file->path);
     if (access(out_path, F_OK) == 0)
-        FAIL(STATUS_USAGE, "%s: is there already: choose a new name for --out", out_path);
+        FAIL(STATUS_USAGE, "%s: is there already: choose a new name for --output", out_path);
     TRY(file_temp_name(out_path, temp, sizeof(temp)));
     TRY(copy_bytes(walk->file->path, temp));
     out = H5Fopen(temp, H5F_ACC_RDWR, H5P_DEFAULT);

@@ -4,12 +4,14 @@
 #include "results/verdict.h"
 #include "sample.h"
 
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -56,6 +58,28 @@ static char *make_sweep(char *folder)
     return sample_path(folder, "sweep.h5");
 }
 
+/* What is said on stderr where `out` is there already; the caller frees. */
+static char *refusal(const char *folder, const char *sweep, const struct verdict_threshold *threshold,
+                     const char *out)
+{
+    struct verdict_report report;
+    char *log = sample_path(folder, "log");
+    char *text = calloc(4096, 1);
+    int fd = open(log, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int stderr_was = dup(STDERR_FILENO);
+
+    assert_true(fd >= 0 && stderr_was >= 0 && text != NULL);
+    dup2(fd, STDERR_FILENO);
+    enum status rc = verdict_recompute(sweep, threshold, 1, out, &report);
+    dup2(stderr_was, STDERR_FILENO);
+    assert_int_equal(rc, STATUS_USAGE);
+    assert_true(pread(fd, text, 4095, 0) > 0);
+    close(stderr_was);
+    close(fd);
+    free(log);
+    return text;
+}
+
 static void other_thresholds(void **state)
 {
     char *folder = sample_make_folder();
@@ -65,6 +89,7 @@ static void other_thresholds(void **state)
     struct verdict_report report;
     uint64_t moved[SWEEP_VERDICT_COUNT][SWEEP_VERDICT_COUNT] = {{0}};
     struct summary summary;
+    struct stat st;
     char *text = NULL;
     size_t size;
 
@@ -75,7 +100,11 @@ static void other_thresholds(void **state)
         moved[row.verdict][undecided ? SWEEP_UNDECIDED : row.verdict]++;
     }
     assert_true(moved[SWEEP_PASS][SWEEP_UNDECIDED] > 50);
+    mode_t umask_was = umask(002);
     assert_int_equal(verdict_recompute(sweep, lower, 1, out, &report), STATUS_OK);
+    umask(umask_was);
+    assert_int_equal(stat(out, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0664); /* what the umask leaves */
     assert_memory_equal(report.moved, moved, sizeof(moved));
     assert_int_equal(report.stages[1].n_undecided, moved[SWEEP_PASS][SWEEP_UNDECIDED]);
     assert_int_equal(report.n_without_map, 0);
@@ -89,7 +118,9 @@ static void other_thresholds(void **state)
     assert_int_equal(summary_read(out, &summary), STATUS_OK);
     assert_int_equal(summary.by_verdict[SWEEP_UNDECIDED], moved[SWEEP_PASS][SWEEP_UNDECIDED]);
     assert_true(summary.stages[0].threshold == 0.25);
-    assert_int_equal(verdict_recompute(sweep, lower, 1, out, &report), STATUS_USAGE); /* it is there */
+    char *advice = refusal(folder, sweep, lower, out);
+    assert_non_null(strstr(advice, "new.h5: is there already: choose a new name for --output\n"));
+    free(advice);
     lower[0].threshold = 0.5f; /* and back: the first verdicts again */
     assert_int_equal(verdict_recompute(out, lower, 1, NULL, &report), STATUS_OK);
     assert_int_equal(report.moved[SWEEP_UNDECIDED][SWEEP_PASS], moved[SWEEP_PASS][SWEEP_UNDECIDED]);
