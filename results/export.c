@@ -93,7 +93,8 @@ static void csv_row(FILE *out, const struct sweep_file *file, const struct sweep
             fprintf(out, "%.9g", (double)score);
     }
     fputc(',', out);
-    csv_text(out, message);
+    if (message.size > 0)
+        csv_text(out, message);
     fputs("\r\n", out);
 }
 
