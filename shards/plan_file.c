@@ -284,7 +284,7 @@ static enum status load_shards(const char *path, const char *expected_hash, stru
     if (!good || n != plan->n_shards || next_row != plan->n_rows || strcmp(hash, expected_hash) != 0)
         FAIL(STATUS_INPUT,
              "%s: damaged (near line %" PRIu64 "): remove the plan folder and run the same command: it is "
-                                               "made anew, and finished parts are kept",
+             "made anew, and finished parts are kept",
              path, n + 2);
 out:
     lines_close(lines);
