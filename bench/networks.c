@@ -3,7 +3,7 @@
  * oneDNN primitives (fused bias and ReLU, dense memory that stays in cache), timed in turn in one run on the
  * same threads.
  *
- *     build/bench/networks [THREADS] [ROUNDS] [NETWORK...]
+ *     build/bench/networks [THREADS] [ROUNDS] [NAME...]      NAME: resnet50, resnet50-none-bf16, ...
  *
  * Two bounds: of the convolutions as the network is written, and of those the engine runs (DenseNet's
  * transitions pool before they convolve, which takes 9% of the work away).
@@ -269,11 +269,15 @@ out:
     return rc;
 }
 
-/* Is this network among those asked for? None named means all. */
-static bool is_wanted(const char *arch, int n_names, char *const *names)
+/* Is this one asked for, by the beginning of its name ("resnet50-none-bf16")? None named means all. */
+static bool is_wanted(const char *arch, enum cbam_layout layout, enum precision precision, int n_names,
+                      char *const *names)
 {
+    char name[64];
+
+    snprintf(name, sizeof(name), "%s-%s-%s", arch, cbam_layout_name(layout), precision_name(precision));
     for (int i = 0; i < n_names; i++)
-        if (strcmp(arch, names[i]) == 0)
+        if (strncmp(name, names[i], strlen(names[i])) == 0)
             return true;
     return n_names == 0;
 }
@@ -287,8 +291,9 @@ static enum status bench_all(int n_threads, int n_rounds, int n_names, char *con
 
     for (int a = 0; a < 3; a++)
         for (int l = 0; l < 2; l++)
-            for (int p = PRECISION_F32; p <= last_precision && is_wanted(archs[a], n_names, names); p++)
-                TRY(bench_network(archs[a], layouts[l], (enum precision)p, n_threads, n_rounds));
+            for (int p = PRECISION_F32; p <= last_precision; p++)
+                if (is_wanted(archs[a], layouts[l], (enum precision)p, n_names, names))
+                    TRY(bench_network(archs[a], layouts[l], (enum precision)p, n_threads, n_rounds));
 out:
     return rc;
 }
@@ -300,7 +305,7 @@ int main(int argc, char **argv)
     char version[32];
 
     if (n_threads < 1 || n_threads > 64 || n_rounds < 1 || n_rounds > MAX_ROUNDS) {
-        fprintf(stderr, "usage: networks [THREADS 1-64] [ROUNDS 1-%d] [NETWORK...]\n", MAX_ROUNDS);
+        fprintf(stderr, "usage: networks [THREADS 1-64] [ROUNDS 1-%d] [NAME...]\n", MAX_ROUNDS);
         return 2;
     }
     onednn_format_version(version, sizeof(version));

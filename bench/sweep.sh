@@ -48,8 +48,11 @@ for arch in densenet161 resnet50; do
     "$build/eyesore" weights init --arch $arch --seed 7 "$work/$arch.safetensors" 2>/dev/null
 done
 
-"$build/bench/networks" "$(nproc)" 5 densenet161 resnet50 | tee "$work/bounds"
-rate() { awk -v a="$1" -v p="$2" '$1 == a && $2 == "none" && $3 == p { print $4 }' "$work/bounds"; }
+# The bounds of one precision, just now: "R50 D161". Measured before and after each job, since machines drift.
+bounds() {
+    "$build/bench/networks" "$(nproc)" 3 resnet50-none-"$1" densenet161-none-"$1" |
+        awk '$1 == "resnet50" { r = $4 } $1 == "densenet161" { d = $4 } END { print r, d }'
+}
 
 for precision in f32 bf16; do
     scan all-$precision --manifest "$work/once.tsv" --precision $precision --all-stages --heatmaps none \
@@ -59,14 +62,15 @@ for precision in f32 bf16; do
             --stage resnet50=$work/resnet50.safetensors@$(threshold $precision resnet50)"
     # shellcheck disable=SC2086 # a list of options
     measured=$(scan job-$precision --manifest "$work/pool.tsv" --precision $precision $stages)
+    before=$(bounds $precision)
     rm -rf "$work/job-$precision/parts" "$work/job-$precision/sweep.h5"
     # shellcheck disable=SC2086
-    planned=$(
-        scan job-$precision --manifest "$work/pool.tsv" --precision $precision $stages)
+    planned=$(scan job-$precision --manifest "$work/pool.tsv" --precision $precision $stages)
+    after=$(bounds $precision)
     passed=$("$build/eyesore" export "$work/job-$precision/sweep.h5" --all --log-level error | tr -d '"\r' |
         column score_densenet161 | grep -c .) || true
-    echo "$n $passed $planned $measured $(rate resnet50 $precision) $(rate densenet161 $precision)" |
-        awk -v p=$precision '{ bound = $1 / ($1 / $5 + $2 / $6)
+    echo "$n $passed $planned $measured $before $after" |
+        awk -v p=$precision '{ bound = $1 / ($1 / (($5 + $7) / 2) + $2 / (($6 + $8) / 2))
             printf "job %-5s %d pictures, %d pass: bound %.1f, job %.1f images/s, ratio %.2f; with the order measured %.2f\n",
                 p, $1, $2, bound, $1 / $3, $1 / $3 / bound, $1 / $4 / bound }'
     if [ -n "${EYESORE_PYTHON:-}" ]; then
