@@ -18,6 +18,7 @@
 
 int open(const char *path, int flags, ...);
 int open64(const char *path, int flags, ...);
+long syscall(long number, ...);
 ssize_t read(int fd, void *bytes, size_t n);
 ssize_t pread(int fd, void *bytes, size_t n, off_t offset);
 ssize_t pread64(int fd, void *bytes, size_t n, off64_t offset);
@@ -82,6 +83,27 @@ int open64(const char *path, int flags, ...)
     mode_t mode = mode_of(flags, list);
     va_end(list);
     return is_faulty("open", path) ? fault() : next(path, flags, mode);
+}
+
+#define OPENAT2 437 /* which has no function in the library */
+
+long syscall(long number, ...)
+{
+    long argument[6];
+    va_list list;
+
+    NEXT(syscall);
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        argument[i] = va_arg(list, long);
+    va_end(list);
+    if (number == OPENAT2) {
+        const char *path;
+        memcpy(&path, &argument[1], sizeof(path));
+        if (is_faulty("open", path))
+            return fault();
+    }
+    return next(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
 }
 
 ssize_t read(int fd, void *bytes, size_t n)
