@@ -76,7 +76,7 @@ bool cascade_order_settled(const double *cost, const int *n_seen, const int *n_p
 
 void cascade_reorder(struct cascade *cascade, const int *order)
 {
-    struct stage sorted[CASCADE_MAX_STAGES];
+    struct stage sorted[CASCADE_MAX_STAGES] = {0};
 
     for (int i = 0; i < cascade->n_stages; i++)
         sorted[i] = cascade->stages[order[i]];

@@ -60,7 +60,7 @@ static enum status bottleneck(const struct network_builder *b, int stage, int bl
     enum status rc = STATUS_OK;
     int width = b->geometry->width << (stage - 1), k = b->geometry->block_out << (stage - 1);
     int stride = stage > 1 && block == 0 ? 2 : 1;
-    int shortcut = *value, branch = *value;
+    int shortcut = *value, branch = shortcut;
     char prefix[64];
 
     snprintf(prefix, sizeof(prefix), "layer%d.%d", stage, block);

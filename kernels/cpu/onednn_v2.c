@@ -33,7 +33,7 @@ static dnnl_status_t describe_convolution(const struct primitive_spec *spec, con
                                           const dnnl_memory_desc_t *destination, dnnl_convolution_desc_t *out)
 {
     dnnl_memory_desc_t weights, bias;
-    dnnl_dims_t dims, bias_dims = {spec->out.c};
+    dnnl_dims_t dims = {0}, bias_dims = {spec->out.c};
     dnnl_dims_t strides = {spec->stride, spec->stride}, pads = {spec->pad, spec->pad};
     int n_dims = onednn_weight_dims(spec, dims);
     dnnl_status_t status = dnnl_memory_desc_init_by_tag(
@@ -92,7 +92,7 @@ dnnl_status_t onednn_describe_packing(dnnl_engine_t engine, const struct primiti
 {
     const dnnl_memory_desc_t *wanted = dnnl_primitive_desc_query_md(convolution, dnnl_query_weights_md, 0);
     dnnl_memory_desc_t plain;
-    dnnl_dims_t dims;
+    dnnl_dims_t dims = {0};
     int n_dims = onednn_weight_dims(spec, dims);
     dnnl_status_t status =
         dnnl_memory_desc_init_by_tag(&plain, n_dims, dims, dnnl_f32, n_dims == 5 ? dnnl_goihw : dnnl_oihw);

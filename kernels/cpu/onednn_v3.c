@@ -19,7 +19,7 @@ static dnnl_status_t descriptors_make(const struct primitive_spec *spec, struct 
     dnnl_data_type_t type = onednn_data_type(spec->precision);
     dnnl_dims_t in = {1, spec->in.c, spec->in.h, spec->in.w},
                 out = {1, spec->out.c, spec->out.h, spec->out.w};
-    dnnl_dims_t weights, bias = {spec->out.c};
+    dnnl_dims_t weights = {0}, bias = {spec->out.c};
     dnnl_status_t status = dnnl_memory_desc_create_with_tag(
         &d->source, 4, in, type, onednn_activation_tag(spec->block, spec->planar_input));
 
@@ -87,7 +87,7 @@ dnnl_status_t onednn_describe_packing(dnnl_engine_t engine, const struct primiti
 {
     const_dnnl_memory_desc_t wanted = dnnl_primitive_desc_query_md(convolution, dnnl_query_weights_md, 0);
     dnnl_memory_desc_t plain = NULL;
-    dnnl_dims_t dims;
+    dnnl_dims_t dims = {0};
     int n_dims = onednn_weight_dims(spec, dims);
     dnnl_status_t status = dnnl_memory_desc_create_with_tag(&plain, n_dims, dims, dnnl_f32,
                                                             n_dims == 5 ? dnnl_goihw : dnnl_oihw);
