@@ -1,5 +1,6 @@
 #include "job/attributes.h"
 
+#include "job/attempts.h"
 #include "results/summary.h"
 
 #include <stdarg.h>
@@ -138,6 +139,25 @@ static time_t first_started(const struct run *run)
                                                                                     : run->started;
 }
 
+/* A sweep that had to change its batch says so: its scores are not bit for bit those of another run. */
+static enum status add_gpus(struct attribute_list *list, const struct run *run)
+{
+    enum status rc = STATUS_OK;
+    uint64_t n_halvings, n_failures;
+
+    TRY(attempts_count(run, "batch_halved", &n_halvings));
+    TRY(attempts_count(run, "device_failed", &n_failures));
+    add_number(list, "/run", "batch", (uint64_t)run->choice.batch);
+    add_number(list, "/run", "batch_halvings", n_halvings);
+    add_number(list, "/run", "device_failures", n_failures);
+    if (n_halvings > 0)
+        add_text(list, "/run", "note",
+                 "a GPU ran out of memory and computed smaller batches from then on: scores are within 5e-3 of a run "
+                 "without that, not bit-equal; see OUT/attempts");
+out:
+    return rc;
+}
+
 static enum status add_run(struct attribute_list *list, const struct run *run, const char *hosts)
 {
     enum status rc = STATUS_OK;
@@ -150,6 +170,8 @@ static enum status add_run(struct attribute_list *list, const struct run *run, c
     add_text(list, "/run", "device", "%s", run->engine->device);
     add_number(list, "/run", "ranks", (uint64_t)run->comm.n_ranks);
     add_number(list, "/run", "workers", (uint64_t)run->n_workers);
+    if (run->choice.is_cuda)
+        TRY(add_gpus(list, run));
     for (size_t cursor = 0;;) {
         char key[64];
         TRY(options_next(run->options, &cursor, &entry));

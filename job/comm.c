@@ -35,6 +35,21 @@ out:
     return rc;
 }
 
+/* Which of the ranks of this host is this one? */
+static enum status find_local_rank(struct comm *comm)
+{
+    enum status rc = STATUS_OK;
+    MPI_Comm host;
+
+    TRY(check(MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &host),
+              "finding the ranks of this host"));
+    MPI_Comm_rank(host, &comm->local_rank);
+    MPI_Comm_size(host, &comm->n_local);
+    MPI_Comm_free(&host);
+out:
+    return rc;
+}
+
 enum status comm_open(struct comm *comm)
 {
     enum status rc = STATUS_OK;
@@ -48,6 +63,7 @@ enum status comm_open(struct comm *comm)
     log_set_rank(comm->rank);
     if (provided < MPI_THREAD_MULTIPLE && comm->n_ranks > 1)
         FAIL(STATUS_USAGE, "this MPI library was built without MPI_THREAD_MULTIPLE: use another");
+    TRY(find_local_rank(comm));
 out:
     return rc;
 }
@@ -102,6 +118,40 @@ enum status comm_all(const struct comm *comm, bool *value)
 
     TRY(comm_sum(comm, &n, 1));
     *value = n == (uint64_t)comm->n_ranks;
+out:
+    return rc;
+}
+
+enum status comm_broadcast(const struct comm *comm, void *bytes, size_t n_bytes)
+{
+    enum status rc = STATUS_OK;
+    MPI_Request request;
+
+    TRY(check(MPI_Ibcast(bytes, (int)n_bytes, MPI_BYTE, 0, comm->world, &request), "broadcasting"));
+    TRY(wait_for(&request, "broadcasting"));
+out:
+    return rc;
+}
+
+enum status comm_least(const struct comm *comm, int *value)
+{
+    enum status rc = STATUS_OK;
+    MPI_Request request;
+
+    TRY(check(MPI_Iallreduce(MPI_IN_PLACE, value, 1, MPI_INT, MPI_MIN, comm->world, &request), "comparing"));
+    TRY(wait_for(&request, "comparing"));
+out:
+    return rc;
+}
+
+enum status comm_gather_all(const struct comm *comm, const void *bytes, size_t n_bytes, void *all)
+{
+    enum status rc = STATUS_OK;
+    MPI_Request request;
+
+    TRY(check(MPI_Iallgather(bytes, (int)n_bytes, MPI_BYTE, all, (int)n_bytes, MPI_BYTE, comm->world, &request),
+              "gathering"));
+    TRY(wait_for(&request, "gathering"));
 out:
     return rc;
 }

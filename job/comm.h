@@ -13,6 +13,7 @@
 struct comm {
     MPI_Comm world;
     int rank, n_ranks;
+    int local_rank, n_local; /* among the ranks of this host */
 };
 
 /* Start MPI (MPI_THREAD_MULTIPLE: the claims are served by a thread). Without mpirun: one rank. */
@@ -29,6 +30,15 @@ enum status comm_sum(const struct comm *comm, uint64_t *values, int n);
 
 /* Collective: is it true on every rank? */
 enum status comm_all(const struct comm *comm, bool *value);
+
+/* Collective. Rank 0's bytes to all. */
+enum status comm_broadcast(const struct comm *comm, void *bytes, size_t n_bytes);
+
+/* Collective: the smallest of all ranks' values. */
+enum status comm_least(const struct comm *comm, int *value);
+
+/* Collective. OUT all: [n_ranks * n_bytes], everybody's bytes in rank order. */
+enum status comm_gather_all(const struct comm *comm, const void *bytes, size_t n_bytes, void *all);
 
 /* Collective. OUT hosts on rank 0: "node1 node2", each once, in rank order; the caller frees. NULL elsewhere.
  */

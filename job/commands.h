@@ -16,5 +16,6 @@ enum status command_weights_check(const struct options *options);
 enum status command_status(const struct options *options);
 enum status command_export(const struct options *options);
 enum status command_verdict(const struct options *options);
+enum status command_bench(const struct options *options);
 
 #endif

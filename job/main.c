@@ -51,6 +51,8 @@ static enum status run(const struct options *options)
         return command_export(options);
     case COMMAND_VERDICT:
         return command_verdict(options);
+    case COMMAND_BENCH:
+        return command_bench(options);
     case COMMAND_HELP:
         return print_help(options);
     case COMMAND_VERSION:

@@ -7,7 +7,8 @@
 
 #define IN(command) (1u << COMMAND_##command)
 #define EVERY                                                                                                \
-    (IN(SCAN) | IN(MANIFEST) | IN(WEIGHTS_INIT) | IN(WEIGHTS_CHECK) | IN(STATUS) | IN(EXPORT) | IN(VERDICT))
+    (IN(SCAN) | IN(MANIFEST) | IN(WEIGHTS_INIT) | IN(WEIGHTS_CHECK) | IN(STATUS) | IN(EXPORT) |              \
+     IN(VERDICT) | IN(BENCH))
 #define AT(field) .offset = offsetof(struct options, field)
 
 /* The words of a choice stand in the order of its enum. */
@@ -90,11 +91,21 @@ static const struct option_row rows[] = {
      .help = "Stop the sweep (exit code 3) when more than this share of the rows failed; looked at from row 1,000 on."},
 
     /* The machine. */
-    {.name = "engine", .type = OPTION_CHOICE, .choices = "auto|cpu", .fallback = "auto", .commands = IN(SCAN),
-     .group = "Machine", AT(engine), .help = "What runs the networks."},
+    {.name = "engine", .type = OPTION_CHOICE, .choices = "auto|cpu|cuda", .fallback = "auto", .commands = IN(SCAN),
+     .group = "Machine", AT(engine),
+     .help = "What runs the networks; auto is cuda where every rank has a GPU, else cpu. A sweep keeps to its first "
+             "choice."},
     {.name = "precision", .type = OPTION_CHOICE, .choices = PRECISION_CHOICES, .fallback = "auto",
      .commands = IN(SCAN), .group = "Machine", AT(precision),
-     .help = "Of stages without a precision of their own; auto is bf16 where the processor has it, else f32."},
+     .help = "Of stages without a precision of their own; auto is f16 on GPUs, and on processors bf16 where all have it, "
+             "else f32."},
+    {.name = "batch", .placeholder = "N|auto", .type = OPTION_COUNT, .choices = "auto", .fallback = "auto", .most = 1024,
+     .commands = IN(SCAN), .group = "Machine", AT(batch),
+     .help = "Pictures that a GPU computes at once; auto is as many as fit into its free memory, up to 256. A sweep "
+             "keeps to its first choice."},
+    {.name = "plan-cache", .placeholder = "FOLDER|none", .type = OPTION_TEXT,
+     .absence = "eyesore/plans in $XDG_CACHE_HOME or ~/.cache", .commands = IN(SCAN), .group = "Machine", AT(plan_cache),
+     .help = "Where GPU kernels chosen by timing are kept for later sweeps on the same kind of GPU."},
     {.name = "threads", .placeholder = "N", .type = OPTION_COUNT, .fallback = "0", .least = 0, .most = 4096,
      .commands = IN(SCAN), .group = "Machine", AT(threads),
      .help = "Workers of each rank; 0 for one on each core it may use (the affinity mask; mpirun wants "
@@ -108,8 +119,8 @@ static const struct option_row rows[] = {
      .commands = IN(MANIFEST), .group = "Output", AT(prefix),
      .help = "What stands before the names in the uris; empty for uris relative to a folder that will be --root."},
 
-    /* status */
-    {.name = "json", .type = OPTION_FLAG, .commands = IN(STATUS), .group = "Output", AT(json),
+    /* status, bench */
+    {.name = "json", .type = OPTION_FLAG, .commands = IN(STATUS) | IN(BENCH), .group = "Output", AT(json),
      .help = "Print one JSON object."},
 
     /* export, verdict */
@@ -139,6 +150,22 @@ static const struct option_row rows[] = {
      .commands = IN(WEIGHTS_INIT), .group = "Network", AT(classes), .help = "Classes of the head."},
     {.name = "seed", .placeholder = "N", .type = OPTION_COUNT, .fallback = "0", .most = 9007199254740992.0,
      .commands = IN(WEIGHTS_INIT), .group = "Network", AT(seed), .help = "The same seed gives the same file."},
+
+    /* bench */
+    {.name = "roofline", .type = OPTION_WORD, .choices = "h100|a100|b200", .commands = IN(BENCH), .required = true,
+     .group = "Bound", AT(roofline),
+     .help = "The GPU at whose peaks each kernel of the CUDA engine is counted; neither a GPU nor weights are needed."},
+    {.name = "batch", .placeholder = "N", .type = OPTION_COUNT, .fallback = "256", .least = 1, .most = 1024,
+     .commands = IN(BENCH), .group = "Bound", AT(bench_batch), .help = "Pictures of a batch."},
+    {.name = "pass-rate", .placeholder = "FRACTION", .type = OPTION_FRACTION, .fallback = "1%", .least = 0, .most = 1,
+     .commands = IN(BENCH), .group = "Bound", AT(pass_rate),
+     .help = "Pictures that go on from a stage of the cascade, resnet50 and densenet161."},
+    {.name = "network", .type = OPTION_WORD, .choices = "densenet161|resnet50|mobilenet_v2", .absence = "all",
+     .commands = IN(BENCH), .group = "Bound", AT(network), .help = "One network."},
+    {.name = "attention", .type = OPTION_WORD, .choices = "none|cbam", .absence = "both", .commands = IN(BENCH),
+     .group = "Bound", AT(bench_attention), .help = "With or without CBAM."},
+    {.name = "summary", .type = OPTION_FLAG, .commands = IN(BENCH), .group = "Output", AT(summary),
+     .help = "Only the sums, not each op."},
 
     /* Of all. */
     {.name = "config", .placeholder = "FILE", .type = OPTION_TEXT, .commands = EVERY, .group = "General", AT(config),
@@ -174,6 +201,10 @@ static const struct command_row commands[COMMAND_COUNT] = {
     [COMMAND_VERDICT] = {"verdict", "SWEEP", 1, 1, "apply other thresholds to a finished sweep",
      "Recomputes the verdicts where the scores allow it, and says where they do not.",
      "eyesore verdict sweeps/2026-11-09/sweep.h5 --stage densenet161@0.7"},
+    [COMMAND_BENCH] = {"bench", "", 0, 0, "what the networks cost on a GPU at best (roofline)",
+     "Prints arithmetic, bytes and floor time of each kernel of the CUDA engine at a device's peaks, the images/s that no "
+     "run can exceed without help from its caches, and the bytes beside the least that layers need.",
+     "eyesore bench --roofline h100 --summary"},
     [COMMAND_HELP] = {"help", "[COMMAND]", 0, 2, "print the help of a sub-command", NULL, NULL},
     [COMMAND_VERSION] = {"version", "", 0, 0, "print the version", NULL, NULL},
 };

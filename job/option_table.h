@@ -24,7 +24,7 @@ struct option_row {
     enum option_type type;
     const char *fallback; /* the default, as text; NULL: none */
     const char *absence;  /* with no fallback: what its absence means, for the help; NULL: nothing to say */
-    const char *choices;  /* "a|b|c" */
+    const char *choices;  /* "a|b|c"; of OPTION_COUNT: the word for 0, or NULL */
     double least, most;   /* of OPTION_COUNT, OPTION_BYTES, OPTION_FRACTION; both included */
     uint32_t commands;    /* bit c: sub-command c takes it */
     bool required;

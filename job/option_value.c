@@ -48,6 +48,10 @@ static enum status parse_number(const struct option_row *row, const char *text, 
     enum status rc = STATUS_OK;
     uint64_t number;
 
+    if (row->choices != NULL && strcmp(text, row->choices) == 0) {
+        *value = 0;
+        goto out;
+    }
     if (!number_parse_scaled(text, row->type == OPTION_BYTES ? 1024 : 1000, &number) ||
         number < (uint64_t)row->least || number > (uint64_t)row->most)
         TRY(fail_number(row, text, where));
@@ -149,6 +153,14 @@ out:
     return rc;
 }
 
+static void format_number(const struct option_row *row, uint64_t value, char *text, size_t size)
+{
+    if (row->choices != NULL && value == 0)
+        snprintf(text, size, "%s", row->choices);
+    else
+        number_format_scaled(value, row->type == OPTION_BYTES ? 1024 : 1000, text, size);
+}
+
 static enum status format_list(const struct stage_list *list, char **text)
 {
     enum status rc = STATUS_OK;
@@ -189,8 +201,7 @@ enum status option_value_format(const struct options *options, const struct opti
         break;
     case OPTION_COUNT:
     case OPTION_BYTES:
-        number_format_scaled(*(const uint64_t *)(const void *)at, row->type == OPTION_BYTES ? 1024 : 1000,
-                             buffer, sizeof(buffer));
+        format_number(row, *(const uint64_t *)(const void *)at, buffer, sizeof(buffer));
         break;
     case OPTION_FRACTION:
         number_format_fraction(*(const double *)(const void *)at, buffer, sizeof(buffer));

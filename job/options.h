@@ -26,13 +26,14 @@ enum command {
     COMMAND_STATUS,
     COMMAND_EXPORT,
     COMMAND_VERDICT,
+    COMMAND_BENCH,
     COMMAND_HELP,
     COMMAND_VERSION,
     COMMAND_COUNT
 };
 
 /* In the order of the words in option_table.c. */
-enum engine_choice { ENGINE_CHOICE_AUTO, ENGINE_CHOICE_CPU };
+enum engine_choice { ENGINE_CHOICE_AUTO, ENGINE_CHOICE_CPU, ENGINE_CHOICE_CUDA };
 enum order_choice { ORDER_GIVEN, ORDER_AUTO };
 enum progress_choice { PROGRESS_AUTO, PROGRESS_BAR, PROGRESS_LINES, PROGRESS_NONE };
 
@@ -72,13 +73,15 @@ struct options {
     double max_failed; /* share of the rows, 0..1 */
     enum engine_choice engine;
     enum precision_choice precision; /* of stages without one of their own */
+    uint64_t batch;                  /* pictures at once on a GPU; 0: as fit */
+    char *plan_cache;                /* NULL: in the user's cache folder; "none" */
     uint64_t threads;                /* 0: as many as the affinity mask has cores */
     enum progress_choice progress;
 
     /* manifest */
     char *prefix; /* NULL: the path given */
 
-    /* status */
+    /* status, bench */
     bool json;
 
     /* export, verdict */
@@ -90,6 +93,13 @@ struct options {
     /* weights init */
     char *arch, *attention;
     uint64_t classes, seed;
+
+    /* bench */
+    char *roofline;                  /* the device */
+    uint64_t bench_batch;            /* pictures */
+    double pass_rate;                /* of each stage, 0..1 */
+    char *network, *bench_attention; /* NULL: all */
+    bool summary;
 };
 
 /*

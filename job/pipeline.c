@@ -109,9 +109,14 @@ static double seconds_now(void)
 /* The lock is held. The rows of a shard that was given up will be done again. */
 static void uncount(struct pipeline *p, struct work *work)
 {
+    struct row_counts *total = &p->totals.counts;
+
     for (int i = 0; i < ITEM_STATUS_COUNT; i++)
-        p->totals.rows_by_status[i] -= work->rows_by_status[i];
-    p->totals.n_flagged -= work->n_flagged;
+        total->rows_by_status[i] -= work->counts.rows_by_status[i];
+    total->n_flagged -= work->counts.n_flagged;
+    for (int s = 0; s < CASCADE_MAX_STAGES; s++)
+        for (int b = 0; b < SCORE_BINS; b++)
+            total->histogram[s][b] -= work->counts.histogram[s][b];
 }
 
 /* The lock is held. A shard whose taken rows are all done, and of which no row is left to take, goes back. */
@@ -147,13 +152,31 @@ static void abandon_work(struct pipeline *p, struct work *work, enum status stat
     pthread_mutex_unlock(&p->lock);
 }
 
-static void count_row(struct pipeline *p, struct work *work, enum item_status status, enum verdict verdict)
+static int bin_of(float score)
 {
+    int bin = (int)(score * SCORE_BINS);
+    return bin < SCORE_BINS ? bin : SCORE_BINS - 1;
+}
+
+/* IN scores: [n_stages], NaN: not run; NULL: none. */
+static void add_row(struct row_counts *counts, enum item_status status, enum verdict verdict, const float *scores,
+                    int n_stages)
+{
+    counts->rows_by_status[status]++;
+    counts->n_flagged += verdict == VERDICT_FLAGGED;
+    for (int s = 0; scores != NULL && s < n_stages; s++)
+        if (scores[s] >= 0)
+            counts->histogram[s][bin_of(scores[s])]++;
+}
+
+static void count_row(struct pipeline *p, struct work *work, enum item_status status, enum verdict verdict,
+                      const float *scores)
+{
+    int n_stages = p->options.cascade->n_stages;
+
     pthread_mutex_lock(&p->lock);
-    work->rows_by_status[status]++;
-    work->n_flagged += verdict == VERDICT_FLAGGED;
-    p->totals.rows_by_status[status]++;
-    p->totals.n_flagged += verdict == VERDICT_FLAGGED;
+    add_row(&work->counts, status, verdict, scores, n_stages);
+    add_row(&p->totals.counts, status, verdict, scores, n_stages);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -204,7 +227,7 @@ static enum status write_row(struct pipeline *p, const struct ticket *t, const s
     }
     TRY(part_set_outcome(t->work->part, t->row, status, (enum sweep_verdict)verdict,
                          message == NULL || message[0] == '\0' ? NULL : message));
-    count_row(p, t->work, status, verdict);
+    count_row(p, t->work, status, verdict, result == NULL ? NULL : result->score);
 out:
     return rc;
 }

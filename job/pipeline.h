@@ -13,6 +13,15 @@
 #include "kernels/engine.h"
 #include "results/part.h"
 
+#define SCORE_BINS 20 /* of equal width, from 0 to 1 */
+
+/* What became of rows. */
+struct row_counts {
+    uint64_t rows_by_status[ITEM_STATUS_COUNT];
+    uint64_t n_flagged;
+    uint64_t histogram[CASCADE_MAX_STAGES][SCORE_BINS]; /* of the scores of stages that ran */
+};
+
 /* A shard on its way through. */
 struct work {
     uint64_t shard;
@@ -24,8 +33,7 @@ struct work {
     enum status status; /* OUT: STATUS_OK, or why the shard was abandoned */
     /* The pipeline's own. */
     uint64_t n_taken, n_done;
-    uint64_t rows_by_status[ITEM_STATUS_COUNT],
-        n_flagged; /* counted in the totals; taken back when abandoned */
+    struct row_counts counts; /* in the totals; taken back when abandoned */
     struct work *next;
 };
 
@@ -45,8 +53,7 @@ struct pipeline_options {
 
 /* Totals of this rank so far, summed over its workers; without the rows of abandoned shards. */
 struct pipeline_totals {
-    uint64_t rows_by_status[ITEM_STATUS_COUNT];
-    uint64_t n_flagged;
+    struct row_counts counts;
     double decode_s, compute_s, wait_s; /* seconds of worker time */
 };
 

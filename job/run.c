@@ -1,6 +1,7 @@
 #include "job/run.h"
 
 #include "base/file.h"
+#include "job/gpu.h"
 #include "shards/ledger.h"
 
 #include <dirent.h>
@@ -102,10 +103,11 @@ char *run_format_classes(const struct class_set *set)
 }
 
 /* What decides whether a score may be reused. */
-static enum status identify_stage(const struct options *o, const struct stage *s, const char *sha256,
+static enum status identify_stage(const struct run *run, const struct stage *s, const char *sha256,
                                   struct fingerprint *print)
 {
     enum status rc = STATUS_OK;
+    const struct options *o = run->options;
     char *classes = run_format_classes(&s->classes);
 
     if (classes == NULL)
@@ -120,20 +122,43 @@ static enum status identify_stage(const struct options *o, const struct stage *s
                     (unsigned long long)o->resize, o->resample == RESAMPLE_BICUBIC ? "bicubic" : "bilinear");
     fingerprint_add(print, "decode", "%s", o->decode == DECODE_FAST ? "fast" : "exact");
     fingerprint_add(print, "precision", "%s", precision_name(s->variants[0].precision));
-    fingerprint_add(print, "engine", "cpu");
+    fingerprint_add(print, "engine", "%s", run->choice.is_cuda ? "cuda" : "cpu");
     TRY(fingerprint_close(print));
 out:
     free(classes);
     return rc;
 }
 
-static enum status load_stage(struct run *run, int index, bool bf16)
+/* Of a stage: its own, else what --precision says, else what auto has come to. */
+static enum status choose_precision(const struct run *run, const struct stage_option *given, enum precision *out)
+{
+    enum status rc = STATUS_OK;
+    static const enum precision of_choice[] = {[PRECISION_CHOICE_F32] = PRECISION_F32,
+                                               [PRECISION_CHOICE_BF16] = PRECISION_BF16,
+                                               [PRECISION_CHOICE_F16] = PRECISION_F16};
+    enum precision_choice choice = given->has_precision ? given->precision : run->options->precision;
+
+    *out = choice == PRECISION_CHOICE_AUTO ? run->choice.precision : of_choice[choice];
+    if (run->choice.is_cuda && *out == PRECISION_F32)
+        FAIL(STATUS_USAGE, "stage %s: the cuda engine computes in f16 or bf16, not f32: use --engine cpu for f32",
+             given->name);
+    if (!run->choice.is_cuda && *out == PRECISION_F16)
+        FAIL(STATUS_USAGE, "stage %s: precision f16 is for GPUs: use f32, bf16 or auto with --engine cpu",
+             given->name);
+    if (*out == PRECISION_BF16 && !run->bf16_everywhere)
+        FAIL(STATUS_USAGE,
+             "stage %s: precision bf16 was asked for, but not every host's processor has it: use f32 or auto",
+             given->name);
+out:
+    return rc;
+}
+
+static enum status load_stage(struct run *run, int index)
 {
     enum status rc = STATUS_OK;
     const struct options *o = run->options;
     const struct stage_option *given = &o->stages.items[index];
     struct stage *s = &run->cascade.stages[index];
-    enum precision_choice choice = given->has_precision ? given->precision : o->precision;
 
     memset(s, 0, sizeof(*s));
     snprintf(s->name, sizeof(s->name), "%s", given->name);
@@ -144,19 +169,17 @@ static enum status load_stage(struct run *run, int index, bool bf16)
     memcpy(s->mean, given->mean, sizeof(s->mean));
     memcpy(s->std, given->std, sizeof(s->std));
     s->n_variants = 1;
-    if (choice == PRECISION_CHOICE_BF16 && !bf16)
-        FAIL(STATUS_USAGE,
-             "stage %s: precision bf16 was asked for, but not every host's processor has it: use f32 or auto",
-             given->name);
-    s->variants[0].precision = choice == PRECISION_CHOICE_F32 || !bf16 ? PRECISION_F32 : PRECISION_BF16;
+    TRY(choose_precision(run, given, &s->variants[0].precision));
+    s->weights = run->shared_weights[index];
+    run->shared_weights[index] = NULL;
     TRY(stage_open(s, (int)o->size, given->class_text, given->head));
     TRY(sha256_bytes(s->weights->map, s->weights->map_bytes, run->weights_sha256[index]));
-    TRY(identify_stage(o, s, run->weights_sha256[index], &run->stage_prints[index]));
+    TRY(identify_stage(run, s, run->weights_sha256[index], &run->stage_prints[index]));
 out:
     return rc;
 }
 
-static enum status load_stages(struct run *run, bool bf16)
+static enum status load_stages(struct run *run)
 {
     enum status rc = STATUS_OK;
     const struct options *o = run->options;
@@ -165,7 +188,7 @@ static enum status load_stages(struct run *run, bool bf16)
         FAIL(STATUS_USAGE, "no --stage: name at least one network, --stage resnet50=r50.safetensors@0.65");
     run->cascade.size = (int)o->size;
     for (size_t i = 0; i < o->stages.n; i++) {
-        TRY(load_stage(run, (int)i, bf16));
+        TRY(load_stage(run, (int)i));
         run->cascade.n_stages = (int)i + 1;
     }
 out:
@@ -175,10 +198,9 @@ out:
 enum status run_load_stages(struct run *run)
 {
     enum status rc = STATUS_OK;
-    bool bf16 = engine_cpu_has_bf16();
 
-    TRY(comm_all(&run->comm, &bf16));
-    TRY_TOGETHER(&run->comm, load_stages(run, bf16));
+    TRY(gpu_share_weights(run));
+    TRY_TOGETHER(&run->comm, load_stages(run));
 out:
     return rc;
 }
@@ -330,6 +352,8 @@ void run_remove_leftovers(const struct run *run)
     remove_leftovers_in(run, "");
 }
 
+#define WORKERS_WAITING_FOR_GPU 3
+
 static int count_cores(void)
 {
     cpu_set_t mask;
@@ -343,10 +367,16 @@ enum status run_open_engine(struct run *run)
     enum map_policy maps = o->heatmaps == HEATMAPS_NONE  ? MAPS_NONE
                            : o->heatmaps == HEATMAPS_ALL ? MAPS_ALL
                                                          : MAPS_PASSED;
-    run->n_workers = o->threads > 0 ? (int)o->threads : count_cores();
-    struct engine_options how = {.maps = maps, .n_instances = run->n_workers};
+    /* On a GPU a worker waits for each slot in flight; the others have the cores for decoding. */
+    int waiting = run->choice.is_cuda ? WORKERS_WAITING_FOR_GPU : 0;
+    run->n_workers = o->threads > 0 ? (int)o->threads : count_cores() + waiting;
+    struct engine_options how = {.maps = maps, .n_instances = run->n_workers, .all_stages = o->all_stages};
 
-    TRY_TOGETHER(&run->comm, engine_cpu_open(&run->cascade, &how, &run->engine));
+    TRY(engine_choice_settle_batch(run));
+    if (run->choice.is_cuda)
+        TRY(gpu_open_engine(run, &how));
+    else
+        TRY_TOGETHER(&run->comm, engine_cpu_open(&run->cascade, &how, &run->engine));
 out:
     return rc;
 }
@@ -373,6 +403,7 @@ void run_close(struct run *run)
 {
     if (run->engine != NULL)
         run->engine->close(run->engine);
+    gpu_leave(run);
     for (int i = 0; i < CASCADE_MAX_STAGES; i++) {
         stage_close(&run->cascade.stages[i]);
         fingerprint_free(&run->stage_prints[i]);

@@ -7,6 +7,7 @@
 
 #include "base/fingerprint.h"
 #include "job/comm.h"
+#include "job/engine_choice.h"
 #include "job/options.h"
 #include "kernels/engine.h"
 #include "results/schema.h"
@@ -14,6 +15,8 @@
 #include "shards/plan.h"
 
 #include <time.h>
+
+struct group; /* kernels/cuda/group.h */
 
 struct run {
     const struct options *options; /* borrowed */
@@ -25,14 +28,21 @@ struct run {
     struct fingerprint stage_prints[CASCADE_MAX_STAGES];      /* may a score be reused? */
     struct fingerprint print;                                 /* does a part belong? */
     struct sweep_layout layout;
+    struct engine_choice_made choice;
+    bool bf16_everywhere; /* can all ranks compute in bf16? */
     struct engine *engine;
     int n_workers; /* of this rank */
+    /* gpu.c; the engine being cuda. */
+    struct group *gpus;                                 /* of all ranks; NULL: there is one rank */
+    bool leads;                                         /* this rank chooses plans for its model of GPU */
+    struct weights *shared_weights[CASCADE_MAX_STAGES]; /* until the stages take them */
+    struct engine_notes noted;                          /* what OUT/attempts has been told */
 };
 
 /*
  * Each step is collective and ends with all ranks agreeing. In this order:
- * the manifest is planned (rank 0) or the plan in OUT/plan checked; weights are loaded and the precision is
- * settled; the order of the stages is given, read or measured; the run gets its fingerprint, which is
+ * the engine and the precision are chosen (engine_choice.h), GPUs bound (gpu.h) and weights loaded; the manifest is
+ * planned (rank 0) or the plan in OUT/plan checked; the order of the stages is given, read or measured; the run gets its fingerprint, which is
  * compared with the one in OUT/plan; the engine is opened.
  */
 enum status run_plan(struct run *run);

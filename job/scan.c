@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "job/commands.h"
 #include "job/finish.h"
+#include "job/gpu.h"
 #include "job/load.h"
 #include "job/progress.h"
 #include "job/run.h"
@@ -35,6 +36,7 @@ struct sweep {
     struct progress progress; /* rank 0 */
     uint64_t *missing;        /* rank 0: the shards to hand out; owned */
     uint64_t n_parts_written;
+    struct pipeline_totals counted; /* by this rank, when its loop has ended */
     uint64_t rows_done_before; /* by earlier attempts, on rank 0 */
     uint64_t shards_done_before;
     enum status outcome; /* why this rank stopped claiming, or STATUS_OK */
@@ -55,8 +57,8 @@ static struct claim_report report(const struct sweep *s)
     struct pipeline_totals totals;
 
     pipeline_read_totals(s->pipeline, &totals);
-    memcpy(r.rows_by_status, totals.rows_by_status, sizeof(r.rows_by_status));
-    r.n_flagged = totals.n_flagged;
+    memcpy(r.rows_by_status, totals.counts.rows_by_status, sizeof(r.rows_by_status));
+    r.n_flagged = totals.counts.n_flagged;
     return r;
 }
 
@@ -101,6 +103,7 @@ static enum status write_part(struct sweep *s, const struct work *work)
     const char *out = s->run->options->out;
     char path[LEDGER_PATH_SIZE];
 
+    TRY(gpu_note_events(s->run)); /* first: a part must not be committed without them */
     TRY(ledger_part_folder(out, work->shard, path));
     TRY(file_make_folders(path));
     TRY(ledger_part_path(out, work->shard, s->run->print.hex, path));
@@ -129,6 +132,7 @@ static enum status take_back(struct sweep *s, struct work *work)
         rc = work->status;
         goto out;
     }
+    (void)gpu_note_events(s->run); /* said where it failed */
     log_error("this rank abandons shard %" PRIu64
               " and stops: the fault is of the place, not of a picture; run the "
               "same command again when it is mended",
@@ -322,6 +326,7 @@ static enum status sweep(struct run *run)
     TRY(claim_open(run->comm.world, run->comm.rank == 0 ? &claims : NULL, &s.claimant));
     enum status own = sweep_shards(&s);
     struct claim_report last = report(&s);
+    pipeline_read_totals(s.pipeline, &s.counted);
     enum status left = claim_leave(s.claimant, &last);
     own = own == STATUS_OK ? left : own;
     if (own == STATUS_OK && run->comm.rank == 0)
@@ -330,6 +335,7 @@ static enum status sweep(struct run *run)
     if (own == STATUS_OK && s.outcome == STATUS_PLACE)
         log_warn("this rank left early because of a fault of its place");
     TRY_TOGETHER(&run->comm, own);
+    TRY(gpu_add_up(run, &s.counted));
     TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? finish_conclude(run, &totals) : STATUS_OK);
 out:
     pipeline_close(s.pipeline);
@@ -372,6 +378,8 @@ enum status command_scan(const struct options *options)
     TRY(comm_open(&run.comm));
     TRY_TOGETHER(&run.comm, signals_install()); /* ... and after it, since it may set handlers of its own */
     TRY_TOGETHER(&run.comm, run.comm.rank == 0 ? options_print_table(options, stderr) : STATUS_OK);
+    TRY(engine_choice_make(&run));
+    TRY(gpu_join(&run));
     TRY(run_load_stages(&run));
     TRY(run_plan(&run));
     if (options->dry_run) {

@@ -5,7 +5,8 @@
 
 const char *precision_name(enum precision precision)
 {
-    return precision == PRECISION_BF16 ? "bf16" : "f32";
+    static const char *const names[] = {[PRECISION_F32] = "f32", [PRECISION_BF16] = "bf16", [PRECISION_F16] = "f16"};
+    return names[precision];
 }
 
 enum stage_answer cascade_answer(const struct stage *stage, int variant, struct score score)

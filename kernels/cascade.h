@@ -11,9 +11,9 @@
 #define STAGE_MAX_VARIANTS 3
 #define STAGE_NAME_SIZE 32
 
-enum precision { PRECISION_F32, PRECISION_BF16 };
+enum precision { PRECISION_F32, PRECISION_BF16, PRECISION_F16 };
 
-/* "f32", "bf16". */
+/* "f32", "bf16", "f16". */
 const char *precision_name(enum precision precision);
 
 /* A way to run a stage. A margin closer than `band` to the threshold's is scored again by the next variant.
@@ -78,7 +78,7 @@ void cascade_reorder(struct cascade *cascade, const int *order);
 
 /*
  * Load a stage: open and check the weights, recognise the network, build its plain list.
- * IN: name, weights_path, threshold, mean, std, variants; `classes_text`, `head_text` as in class_set_parse.
+ * IN: name, weights_path, threshold, mean, std, variants; weights where they are open already, else NULL; `classes_text`, `head_text` as in class_set_parse.
  * A stage named like an architecture must be one ("is this a DenseNet121?"). stage_close frees what it made.
  */
 enum status stage_open(struct stage *stage, int size, const char *classes_text, const char *head_text);

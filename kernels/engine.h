@@ -35,6 +35,17 @@ struct engine_result {
 struct engine_options {
     enum map_policy maps; /* MAPS_PASSED: only of stages that passed the picture */
     int n_instances;      /* how many the pipeline will open */
+    bool all_stages;      /* every stage will see every picture */
+    /* The cuda engine's own. */
+    int batch;               /* pictures at once; engine_cuda_fit_batch */
+    const char *plan_folder; /* of this run: its chosen cuDNN plans; NULL: not kept */
+    const char *plan_cache;  /* of all runs; NULL: none */
+};
+
+/* What happened to an engine, for the records. */
+struct engine_notes {
+    int n_halvings;     /* times that memory ran out and the batch was halved: scores may differ by rounding */
+    bool device_failed; /* it computes no more; the log says why */
 };
 
 struct engine_instance {
@@ -56,12 +67,25 @@ struct engine {
     int max_instances; /* that may run side by side */
     char device[96];   /* for people: "AVX-512 BF16 (oneDNN 2.6.3)" */
     enum status (*instance_open)(struct engine *engine, struct engine_instance **out);
+    void (*read_notes)(struct engine *engine, struct engine_notes *out); /* NULL: nothing ever happens to it */
     void (*close)(struct engine *engine);
 };
 
 /* oneDNN. The stages' weights are packed here; their files may be closed afterwards. Not collective. */
 enum status engine_cpu_open(const struct cascade *cascade, const struct engine_options *options,
                             struct engine **out);
+
+/*
+ * cuDNN and own kernels, on the device that device_choose (kernels/cuda/device.h) has chosen; float16 or bf16
+ * stages. One instance, shared by all workers. Chooses cuDNN plans by timing where plan_folder and plan_cache
+ * have none. A fault of the device is STATUS_PLACE, then and from then on; running out of memory halves the
+ * batch (see engine_notes). Not collective. Built without CUDA: STATUS_USAGE, saying so.
+ */
+enum status engine_cuda_open(const struct cascade *cascade, const struct engine_options *options,
+                             struct engine **out);
+
+/* The largest power of two up to 256 that fits into the device's free memory. */
+enum status engine_cuda_fit_batch(const struct cascade *cascade, const struct engine_options *options, int *batch);
 
 /* Does this CPU run bf16 at more than f32's speed? What --precision auto asks. */
 bool engine_cpu_has_bf16(void);

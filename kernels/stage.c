@@ -31,7 +31,8 @@ enum status stage_open(struct stage *stage, int size, const char *classes_text, 
     enum status rc = STATUS_OK;
     struct geometry geometry;
 
-    TRY(weights_open(stage->weights_path, &stage->weights));
+    if (stage->weights == NULL)
+        TRY(weights_open(stage->weights_path, &stage->weights));
     stage->trained = stage->weights->trained;
     TRY(network_measure(stage->weights, &geometry));
     TRY(check_name(stage, &geometry));

@@ -136,19 +136,13 @@ out:
     return rc;
 }
 
-enum status weights_open(const char *path, struct weights **out)
+/* Check what is mapped and list its tensors. */
+static enum status read_map(struct weights *w)
 {
     enum status rc = STATUS_OK;
-    struct weights *w = calloc(1, sizeof(*w));
+    const char *path = w->path;
     uint64_t header_bytes;
 
-    if (w == NULL)
-        FAIL(STATUS_MEMORY, "no memory");
-    w->trained = true;
-    if (strlen(path) >= sizeof(w->path))
-        FAIL(STATUS_INPUT, "weights %s: the path is too long", path);
-    memcpy(w->path, path, strlen(path) + 1);
-    TRY(map_file(w));
     memcpy(&header_bytes, w->map, sizeof(header_bytes));
     if (header_bytes > HEADER_LIMIT_BYTES || header_bytes > w->map_bytes - 8)
         FAIL(STATUS_INPUT,
@@ -161,9 +155,60 @@ enum status weights_open(const char *path, struct weights **out)
     for (int i = 1; i < w->n_tensors; i++)
         if (strcmp(w->tensors[i]->name, w->tensors[i - 1]->name) == 0)
             FAIL(STATUS_INPUT, "weights %s: tensor %s stands twice", path, w->tensors[i]->name);
+out:
+    return rc;
+}
+
+static enum status new_weights(const char *path, struct weights **out)
+{
+    enum status rc = STATUS_OK;
+    struct weights *w = calloc(1, sizeof(*w));
+
+    if (w == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    w->trained = true;
+    if (strlen(path) >= sizeof(w->path))
+        FAIL(STATUS_INPUT, "weights %s: the path is too long", path);
+    memcpy(w->path, path, strlen(path) + 1);
     *out = w;
     w = NULL;
 out:
+    free(w);
+    return rc;
+}
+
+enum status weights_open(const char *path, struct weights **out)
+{
+    enum status rc = STATUS_OK;
+    struct weights *w = NULL;
+
+    TRY(new_weights(path, &w));
+    TRY(map_file(w));
+    TRY(read_map(w));
+    *out = w;
+    w = NULL;
+out:
+    weights_close(w);
+    return rc;
+}
+
+enum status weights_open_map(const char *path, unsigned char *map, size_t n_bytes, struct weights **out)
+{
+    enum status rc = STATUS_OK;
+    struct weights *w = NULL;
+
+    TRY(new_weights(path, &w));
+    w->map = map;
+    w->map_bytes = n_bytes;
+    map = NULL;
+    if (n_bytes < 10)
+        FAIL(STATUS_INPUT, "weights %s: not a safetensors file", path);
+    TRY(read_map(w));
+    *out = w;
+    w = NULL;
+out:
+    if (map != NULL)
+        munmap(map, n_bytes);
     weights_close(w);
     return rc;
 }

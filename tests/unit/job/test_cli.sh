@@ -4,6 +4,7 @@
 set -eu
 
 eyesore=$1
+roofline=$(cd "$(dirname "$0")/../../../bench" && pwd)/ROOFLINE.md
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -67,6 +68,31 @@ expect 0 "" manifest --prefix= pool
 grep -q '	clothes/a.jpg	' out || { echo "FAILED: --prefix=" >&2; failed=1; }
 mkdir empty
 expect 2 "no picture" manifest empty
+
+# bench: rows add up to the sum, the sum is what images/s come from, and bench/ROOFLINE.md is what is printed.
+expect 2 "--roofline is missing" bench
+expect 2 "b200" bench --roofline b20
+expect_silent_stdout
+expect 2 "--batch" bench --roofline h100 --batch 0
+expect 0 "cbam apply" bench --roofline a100 --batch 64 --network resnet50 --attention cbam
+awk '$1 == "op" { inside = 1; next }
+    inside && $1 == "sum" { sum = $NF; inside = 0 }
+    inside { rows++; floor += $(NF - 1) }
+    $1 == "resnet50" && NF > 9 { rate = $NF; kernels = $3 }
+    END { off = floor / sum - 1; rate_off = rate * sum * 1e-6 / 64 - 1
+          exit !(rows == 120 && kernels == rows && off * off < 1e-8 && rate_off * rate_off < 1e-8) }' out ||
+    { echo "FAILED: bench: the rows do not add up" >&2; failed=1; }
+expect 0 '"cascades":[{"attention":"none","first":"resnet50"' bench --roofline h100 --json --summary
+expect 0 '"cascades":[]' bench --roofline h100 --json --network resnet50
+grep -q '"op":"layer4.2.conv3","kernel":"conv"' out || { echo "FAILED: bench --json has no ops" >&2; failed=1; }
+for device in h100 a100 b200; do
+    expect 0 "cascade, attention cbam" bench --roofline "$device" --summary
+    sed '/^$/d; s/^/    /' out >lines
+    if grep -vxF -f "$roofline" lines >&2; then
+        echo "FAILED: bench/ROOFLINE.md does not have these lines of bench --roofline $device --summary" >&2
+        failed=1
+    fi
+done
 
 # A full disk behind stdout is an error, not a shorter file.
 if [ -c /dev/full ]; then

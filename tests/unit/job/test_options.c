@@ -101,6 +101,8 @@ static enum status parse_with(struct options *options, enum command command, con
         return PARSE(options, "export", "o", extra);
     case COMMAND_VERDICT:
         return PARSE(options, "verdict", "o", "--stage", "z@0.5", extra);
+    case COMMAND_BENCH:
+        return PARSE(options, "bench", "--roofline", "a100", extra);
     default:
         fail_msg("no options: %s", command_name(command));
         return STATUS_INTERNAL;
@@ -146,7 +148,7 @@ static void test_defaults_are_the_documented_ones(void **state)
     } documented[] = {
         {"shard-rows", "1000"}, {"decode", "exact"},    {"resize", "256"},           {"size", "224"},
         {"max-bytes", "64M"},   {"max-pixels", "100M"}, {"max-failed", "5%"},        {"engine", "auto"},
-        {"precision", "auto"},  {"threads", "0"},       {"order", "auto"},           {"heatmaps", "flagged"},
+        {"precision", "auto"},  {"batch", "auto"},      {"threads", "0"},       {"order", "auto"},           {"heatmaps", "flagged"},
         {"limit", "0"},         {"dry-run", "no"},      {"resample", "bilinear"},    {"probe", "0%"},
         {"progress", "auto"},   {"log-level", "info"},  {"manifest-format", "auto"}, {"root", ""},
     };
@@ -222,7 +224,7 @@ static void test_refused(void **state)
     REFUSED("from 1 to 2G (k, M, G: powers of 1024)", SCAN, "--max-bytes", "64Q");
     REFUSED("'105%' is not a fraction from 0% to 100%", SCAN, "--max-failed", "105%");
     REFUSED("'nan' is not a fraction", SCAN, "--probe", "nan");
-    REFUSED("is none of auto|f32|bf16: did you mean bf16?", SCAN, "--precision", "bf61");
+    REFUSED("is none of auto|f32|bf16|f16: did you mean bf16?", SCAN, "--precision", "bf61");
     REFUSED("'' is none of", SCAN, "--decode=");
     REFUSED("'maybe' is neither yes nor no", SCAN, "--all-stages=maybe");
     REFUSED("--size 300 is larger than --resize 256", SCAN, "--size", "300");

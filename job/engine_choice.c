@@ -1,0 +1,194 @@
+#include "job/engine_choice.h"
+
+#include "base/file.h"
+#include "job/run.h"
+#include "kernels/cuda/device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What OUT/plan/engine.txt says; the same on all ranks. */
+struct remembered {
+    bool any;
+    struct engine_choice_made made;
+};
+
+static bool is_begun(const struct run *run)
+{
+    char path[RUN_PATH_SIZE];
+    return run_path(run, "plan/run.txt", path) == STATUS_OK && access(path, F_OK) == 0;
+}
+
+static enum status parse_memory(const char *path, const char *text, struct remembered *out)
+{
+    enum status rc = STATUS_OK;
+    char engine[8], precision[8];
+
+    if (sscanf(text, "engine=%7s precision=%7s batch=%d", engine, precision, &out->made.batch) != 3)
+        FAIL(STATUS_INPUT, "%s is damaged: give another --out, or remove the folder", path);
+    out->any = true;
+    out->made.is_cuda = strcmp(engine, "cuda") == 0;
+    out->made.precision = strcmp(precision, "f16") == 0    ? PRECISION_F16
+                          : strcmp(precision, "bf16") == 0 ? PRECISION_BF16
+                                                           : PRECISION_F32;
+out:
+    return rc;
+}
+
+/* On rank 0. */
+static enum status remember(const struct run *run, struct remembered *out)
+{
+    enum status rc = STATUS_OK;
+    char path[RUN_PATH_SIZE], *text = NULL;
+    size_t size;
+
+    *out = (struct remembered){0};
+    if (run->options->dry_run)
+        goto out;
+    TRY(run_path(run, "plan/engine.txt", path));
+    if (access(path, F_OK) == 0) {
+        TRY(file_read(path, 4096, &text, &size));
+        TRY(parse_memory(path, text, out));
+    } else if (is_begun(run)) { /* by a version that knew only processors, and left the precision to run.txt */
+        log_debug("%s is not there: the sweep was begun on processors", path);
+    }
+out:
+    free(text);
+    return rc;
+}
+
+static enum status refuse_cuda(const struct run *run)
+{
+    enum status rc = STATUS_OK;
+    char host[256] = "?";
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+
+    gethostname(host, sizeof(host) - 1);
+    if (!device_is_built())
+        FAIL(STATUS_USAGE, "--engine cuda: this eyesore was built without CUDA: use --engine cpu, or build it where "
+                           "nvcc, cuDNN and NCCL are installed");
+    FAIL(STATUS_USAGE,
+         "the engine is cuda, but rank %d finds no GPU on host %s (CUDA_VISIBLE_DEVICES=%s): leave the host out, or "
+         "use --engine cpu with another --out",
+         run->comm.rank, host, visible == NULL ? "" : visible);
+out:
+    return rc;
+}
+
+/* Collective: does every rank find a GPU? One that does not says so where others do. */
+static enum status look_for_gpus(const struct run *run, bool *everywhere)
+{
+    enum status rc = STATUS_OK;
+    bool own = device_count() > 0;
+    uint64_t n = own ? 1 : 0;
+
+    TRY(comm_sum(&run->comm, &n, 1));
+    *everywhere = n == (uint64_t)run->comm.n_ranks;
+    if (n > 0 && !own)
+        log_warn("this rank finds no GPU on its host, others do");
+out:
+    return rc;
+}
+
+static enum status choose_engine(struct run *run, const struct remembered *memory)
+{
+    enum status rc = STATUS_OK;
+    enum engine_choice asked = run->options->engine;
+    bool gpus = false;
+
+    if (run->options->dry_run) { /* may run anywhere */
+        run->choice.is_cuda = asked == ENGINE_CHOICE_CUDA;
+        goto out;
+    }
+    TRY(look_for_gpus(run, &gpus));
+    run->choice.is_cuda = asked == ENGINE_CHOICE_AUTO ? (memory->any ? memory->made.is_cuda : gpus)
+                                                      : asked == ENGINE_CHOICE_CUDA;
+    if (asked == ENGINE_CHOICE_AUTO && memory->any && run->choice.is_cuda != gpus && run->comm.rank == 0)
+        log_info("engine %s: this sweep was begun with it", run->choice.is_cuda ? "cuda" : "cpu");
+    TRY_TOGETHER(&run->comm, run->choice.is_cuda && device_count() == 0 ? refuse_cuda(run) : STATUS_OK);
+out:
+    return rc;
+}
+
+/* What auto means on this engine, everywhere. */
+static enum status choose_precision(struct run *run, const struct remembered *memory)
+{
+    enum status rc = STATUS_OK;
+    bool bf16 = engine_cpu_has_bf16();
+
+    TRY(comm_all(&run->comm, &bf16));
+    run->bf16_everywhere = bf16 || run->choice.is_cuda;
+    if (memory->any && memory->made.is_cuda == run->choice.is_cuda)
+        run->choice.precision = memory->made.precision;
+    else if (run->choice.is_cuda)
+        run->choice.precision = PRECISION_F16;
+    else
+        run->choice.precision = bf16 ? PRECISION_BF16 : PRECISION_F32;
+out:
+    return rc;
+}
+
+enum status engine_choice_make(struct run *run)
+{
+    enum status rc = STATUS_OK;
+    struct remembered memory = {0};
+
+    TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? remember(run, &memory) : STATUS_OK);
+    TRY(comm_broadcast(&run->comm, &memory, sizeof(memory)));
+    TRY(choose_engine(run, &memory));
+    TRY(choose_precision(run, &memory));
+    run->choice.batch = memory.any && memory.made.is_cuda == run->choice.is_cuda ? memory.made.batch : 0;
+out:
+    return rc;
+}
+
+/* On rank 0. */
+static enum status write_memory(const struct run *run)
+{
+    enum status rc = STATUS_OK;
+    char path[RUN_PATH_SIZE], folder[RUN_PATH_SIZE], text[128];
+
+    TRY(run_path(run, "plan", folder));
+    TRY(file_make_folders(folder));
+    TRY(run_path(run, "plan/engine.txt", path));
+    snprintf(text, sizeof(text), "engine=%s\nprecision=%s\nbatch=%d\n", run->choice.is_cuda ? "cuda" : "cpu",
+             precision_name(run->choice.precision), run->choice.batch);
+    TRY(file_write(path, text, strlen(text)));
+out:
+    return rc;
+}
+
+static enum status fit_batch(struct run *run, int *batch)
+{
+    struct engine_options how = {.all_stages = true}; /* room for any order of the stages */
+    return engine_cuda_fit_batch(&run->cascade, &how, batch);
+}
+
+enum status engine_choice_settle_batch(struct run *run)
+{
+    enum status rc = STATUS_OK;
+    int asked = (int)run->options->batch, remembered = run->choice.batch, fit = 1;
+    bool begun = run->comm.rank == 0 && is_begun(run);
+
+    if (!run->choice.is_cuda) {
+        run->choice.batch = 1;
+    } else if (asked == 0 && remembered == 0) {
+        TRY_TOGETHER(&run->comm, fit_batch(run, &fit));
+        TRY(comm_least(&run->comm, &fit));
+        run->choice.batch = fit;
+    } else if (asked != 0) {
+        run->choice.batch = asked;
+    }
+    if (begun && remembered != 0 && remembered != run->choice.batch) {
+        log_error("this sweep was begun with --batch %d, which decides how its scores are rounded: leave --batch "
+                  "out to go on with it",
+                  remembered);
+        rc = STATUS_MISMATCH;
+    }
+    TRY_TOGETHER(&run->comm, rc);
+    TRY_TOGETHER(&run->comm, run->comm.rank == 0 && remembered != run->choice.batch ? write_memory(run) : STATUS_OK);
+out:
+    return rc;
+}
