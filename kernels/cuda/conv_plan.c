@@ -58,7 +58,8 @@ static enum status finalise_plan(cudnnBackendDescriptor_t config, const struct c
         TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
                                            &target->properties));
     cudnnStatus_t error = cudnnBackendFinalize(d);
-    if (CUDNN_STATUS_CATEGORY(error) == CUDNN_STATUS_NOT_SUPPORTED)
+    if (CUDNN_STATUS_CATEGORY(error) == CUDNN_STATUS_NOT_SUPPORTED ||
+        error == CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED)
         goto out;
     TRY(cudnn_status(error, CUDA_HERE("cudnnBackendFinalize(plan)")));
     TRY_CUDNN(

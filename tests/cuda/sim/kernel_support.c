@@ -124,7 +124,8 @@ static size_t n_places(const struct device_map *map)
     return (size_t)map->n * (size_t)map->h * (size_t)map->w;
 }
 
-struct slice slice_random(enum element element, struct slice_shape shape, uint64_t seed, float low, float high)
+struct slice slice_random(enum element element, struct slice_shape shape, uint64_t seed, float low,
+                          float high)
 {
     struct slice s = {.map = {.n = shape.n, .h = shape.h, .w = shape.w, .c = shape.c, .pitch = shape.pitch},
                       .element = element,

@@ -6,6 +6,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,7 +17,8 @@
 /* The stream that everything runs on. */
 extern cudaStream_t device_stream;
 
-/* Group setup: a fresh device. Group teardown: nothing may be left on it. Teardown of each test: its memory. */
+/* Group setup: a fresh device. Group teardown: nothing may be left on it. Teardown of each test: its memory.
+ */
 int device_open(void **state);
 int device_close(void **state);
 int device_free_all(void **state);
@@ -57,7 +59,8 @@ struct slice_shape {
 };
 
 /* Random values from [low, high). */
-struct slice slice_random(enum element element, struct slice_shape shape, uint64_t seed, float low, float high);
+struct slice slice_random(enum element element, struct slice_shape shape, uint64_t seed, float low,
+                          float high);
 
 /* Write `values` to the device, or read them back and check that the pattern around them is whole. */
 void slice_write(struct slice *slice);

@@ -137,22 +137,25 @@ static void test_select_all_and_none(void **state)
     assert_listed(&b, wanted);
 }
 
-/* Rows 5, 2 and 6 of 7 pictures, read from `first` on by a pass of 4: the rest must be zeros. */
+/*
+ * Rows 5, 2 and 6 of 7 pictures, read from `first` on by a pass of 3: the rest must be zeros, and what
+ * follows the pass in memory untouched.
+ */
 static void check_input(enum element element, int size, int first)
 {
-    enum { N = 7, IN_HAND = 4 };
+    enum { N = 7, IN_HAND = 3 };
     struct pass_list list = {.count = 3, .first = first, .row = {5, 2, 6}};
     struct batch b = {0};
     size_t n = (size_t)size * (size_t)size;
     uint8_t *pixels = malloc(N * n * 3);
-    struct slice out = slice_random(element, (struct slice_shape){IN_HAND, size, size, 4, 4, 0}, 1, 1, 2);
-    struct input_args args = {.out = out.map,
-                              .scale = {0.01f, 0.02f, 0.03f},
-                              .shift = {-1, 0.5f, -2},
-                              .element = element};
+    struct slice out = slice_random(element, (struct slice_shape){IN_HAND + 1, size, size, 4, 4, 0}, 1, 1, 2);
+    struct input_args args = {
+        .out = out.map, .scale = {0.01f, 0.02f, 0.03f}, .shift = {-1, 0.5f, -2}, .element = element};
     uint64_t seed = 3;
+    float behind = *slice_at(&out, IN_HAND, 0, 0, 0);
 
     assert_non_null(pixels);
+    args.out.n = IN_HAND;
     for (size_t i = 0; i < N * n * 3; i++)
         pixels[i] = (uint8_t)random_float(&seed, 0, 256);
     batch_make(&b, N, pixels, N * n * 3);
@@ -160,6 +163,7 @@ static void check_input(enum element element, int size, int first)
     args.list = device_copy(&list, sizeof(list));
     assert_cuda(input_launch(&args, device_stream));
     slice_read(&out);
+    assert_true(*slice_at(&out, IN_HAND, 0, 0, 0) == behind);
     for (int j = 0; j < IN_HAND; j++) {
         for (size_t p = 0; p < n; p++) {
             for (size_t c = 0; c < 4; c++) {
@@ -197,8 +201,8 @@ static float activated(float x, enum kernel_activation activation)
 }
 
 /* One value of a pool's output. scale, shift: of its channel. */
-static float pooled(const struct slice *in, const struct pool_args *args, int n, int y, int x, int c, float scale,
-                    float shift)
+static float pooled(const struct slice *in, const struct pool_args *args, int n, int y, int x, int c,
+                    float scale, float shift)
 {
     float top = -INFINITY, sum = 0;
 
@@ -248,8 +252,9 @@ static void check_pool(enum element element, struct pool_args args, int size, in
 static void test_pool(void **state)
 {
     static const int sizes[] = {7, 13}, channels[] = {16, 48, 208};
-    struct pool_args max = {.kernel = 3, .stride = 2, .pad = 1, .is_max = 1}, average = {.kernel = 2, .stride = 2},
-                     wide = {.kernel = 3, .stride = 1}, all = {.kernel = 7, .stride = 1};
+    struct pool_args max = {.kernel = 3, .stride = 2, .pad = 1, .is_max = 1},
+                     average = {.kernel = 2, .stride = 2}, wide = {.kernel = 3, .stride = 1},
+                     all = {.kernel = 7, .stride = 1};
     (void)state;
 
     for (size_t i = 0; i < 12; i++) {

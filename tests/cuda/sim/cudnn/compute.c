@@ -247,10 +247,8 @@ static float relu(const struct pointwise *pointwise, float x)
 {
     float lower = (float)pointwise->lower, upper = (float)pointwise->upper;
 
-    if (isnan(x)) /* the documented default: a comparison that it loses */
-        return pointwise->nan_passes ? x : lower;
-    if (x > lower)
-        return x < upper ? x : upper;
+    if (!(x <= lower)) /* a NaN passes, clipped or not: seen in the code that cuDNN 9.19 makes for sm_90 */
+        return x > upper ? upper : x;
     return lower + (x - lower) * (float)pointwise->slope;
 }
 
@@ -364,7 +362,7 @@ static void open_values(struct run *run)
         run->values[run->graph->operations[i].y_index].is_computed = true;
 }
 
-void dnn_compute_run(void *argument)
+void dnnsim_compute_run(void *argument)
 {
     const struct work *work = argument;
     struct run run = {.work = work, .graph = &work->graph->as.graph};
@@ -388,5 +386,5 @@ void dnn_compute_run(void *argument)
     free(run.filter.order);
     free(run.columns);
     free(run.product);
-    sim_spend_ns(dnn_engine_cost_ns(run.graph, work->engine));
+    sim_spend_ns(dnnsim_engine_cost_ns(run.graph, work->engine));
 }

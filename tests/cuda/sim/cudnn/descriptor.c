@@ -135,7 +135,7 @@ static size_t value_size(cudnnBackendAttributeType_t type)
     }
 }
 
-struct part *dnn_part_make(cudnnBackendDescriptorType_t kind)
+struct part *dnnsim_part_make(cudnnBackendDescriptorType_t kind)
 {
     struct part *part = calloc(1, sizeof(*part));
 
@@ -146,34 +146,34 @@ struct part *dnn_part_make(cudnnBackendDescriptorType_t kind)
     return part;
 }
 
-struct part *dnn_part_keep(struct part *part)
+struct part *dnnsim_part_keep(struct part *part)
 {
     if (part != NULL)
         atomic_fetch_add(&part->references, 1);
     return part;
 }
 
-void dnn_part_drop(struct part *part)
+void dnnsim_part_drop(struct part *part)
 {
     if (part == NULL || atomic_fetch_sub(&part->references, 1) > 1)
         return;
     if (part->kind == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)
         free(part->as.plan.json);
-    dnn_part_drop(part->graph);
+    dnnsim_part_drop(part->graph);
     free(part);
 }
 
 static void attribute_clear(struct attribute *attribute)
 {
     for (int64_t i = 0; attribute->parts != NULL && i < attribute->count; i++)
-        dnn_part_drop(attribute->parts[i]);
+        dnnsim_part_drop(attribute->parts[i]);
     free(attribute->parts);
     free(attribute->values);
     *attribute = (struct attribute){0};
 }
 
-const struct attribute *dnn_descriptor_find(const struct descriptor *descriptor,
-                                            cudnnBackendAttributeName_t name)
+const struct attribute *dnnsim_descriptor_find(const struct descriptor *descriptor,
+                                               cudnnBackendAttributeName_t name)
 {
     for (int i = 0; i < descriptor->n_attributes; i++) {
         if (descriptor->attributes[i].name == name)
@@ -187,15 +187,16 @@ cudnnStatus_t cudnnBackendCreateDescriptor(cudnnBackendDescriptorType_t kind, cu
     int error;
 
     if (sim_call("cudnnBackendCreateDescriptor", &error))
-        return dnn_fail((cudnnStatus_t)error, "injected");
+        return dnnsim_fail((cudnnStatus_t)error, "injected");
     if (out == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER,
-                        "cudnnBackendCreateDescriptor: descriptor is NULL");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER,
+                           "cudnnBackendCreateDescriptor: descriptor is NULL");
     if (!is_simulated(kind))
-        return dnn_fail(CUDNN_STATUS_NOT_SUPPORTED, "the simulator has no descriptors of kind %d", (int)kind);
+        return dnnsim_fail(CUDNN_STATUS_NOT_SUPPORTED, "the simulator has no descriptors of kind %d",
+                           (int)kind);
     struct descriptor *descriptor = calloc(1, sizeof(*descriptor));
     if (descriptor == NULL)
-        return dnn_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
+        return dnnsim_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
     descriptor->kind = kind;
     sim_track("cudnn descriptors", 1);
     *out = descriptor;
@@ -210,14 +211,14 @@ cudnnStatus_t cudnnBackendDestroyDescriptor(cudnnBackendDescriptor_t handle)
     bool fault = sim_call("cudnnBackendDestroyDescriptor", &error);
 
     if (descriptor == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER,
-                        "cudnnBackendDestroyDescriptor: descriptor is NULL");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER,
+                           "cudnnBackendDestroyDescriptor: descriptor is NULL");
     for (int i = 0; i < descriptor->n_attributes; i++)
         attribute_clear(&descriptor->attributes[i]);
-    dnn_part_drop(descriptor->part);
+    dnnsim_part_drop(descriptor->part);
     free(descriptor);
     sim_track("cudnn descriptors", -1);
-    return fault ? dnn_fail((cudnnStatus_t)error, "injected") : CUDNN_STATUS_SUCCESS;
+    return fault ? dnnsim_fail((cudnnStatus_t)error, "injected") : CUDNN_STATUS_SUCCESS;
 }
 
 /* As the real library does, a descriptor's parts are taken as they are now; one that is not finalised is
@@ -226,16 +227,16 @@ static cudnnStatus_t take_parts(struct attribute *attribute, const struct rule *
 {
     attribute->parts = calloc((size_t)attribute->count, sizeof(*attribute->parts));
     if (attribute->parts == NULL)
-        return dnn_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
+        return dnnsim_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
     for (int64_t i = 0; i < attribute->count; i++) {
         struct descriptor *child = ((struct descriptor **)attribute->values)[i];
         if (child == NULL)
-            return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "attribute %d: descriptor %d is NULL",
-                            (int)rule->name, (int)i);
+            return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "attribute %d: descriptor %d is NULL",
+                               (int)rule->name, (int)i);
         if (child->kind != rule->child && child->kind != rule->also)
-            return dnn_fail(CUDNN_STATUS_BAD_PARAM, "attribute %d cannot be a descriptor of kind %d",
-                            (int)rule->name, (int)child->kind);
-        attribute->parts[i] = dnn_part_keep(child->part);
+            return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "attribute %d cannot be a descriptor of kind %d",
+                               (int)rule->name, (int)child->kind);
+        attribute->parts[i] = dnnsim_part_keep(child->part);
     }
     return CUDNN_STATUS_SUCCESS;
 }
@@ -249,7 +250,7 @@ static cudnnStatus_t set_values(struct descriptor *descriptor, const struct rule
 
     attribute.values = malloc(bytes);
     if (attribute.values == NULL)
-        return dnn_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
+        return dnnsim_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
     memcpy(attribute.values, values, bytes);
     if (type == CUDNN_TYPE_BACKEND_DESCRIPTOR)
         status = take_parts(&attribute, rule);
@@ -275,22 +276,23 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
     int error;
 
     if (sim_call("cudnnBackendSetAttribute", &error))
-        return dnn_fail((cudnnStatus_t)error, "injected");
+        return dnnsim_fail((cudnnStatus_t)error, "injected");
     if (descriptor == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnBackendSetAttribute: descriptor is NULL");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER,
+                           "cudnnBackendSetAttribute: descriptor is NULL");
     if (descriptor->part != NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "attribute %d: the descriptor is finalised already",
-                        (int)name);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "attribute %d: the descriptor is finalised already",
+                           (int)name);
     const struct rule *rule = rule_of(descriptor->kind, name);
     if (rule == NULL || rule->most == 0)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "a descriptor of kind %d has no attribute %d to set",
-                        (int)descriptor->kind, (int)name);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "a descriptor of kind %d has no attribute %d to set",
+                           (int)descriptor->kind, (int)name);
     if (type != rule->type && type != rule->other_type)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE, "attribute %d is of type %d, not %d",
-                        (int)name, (int)rule->type, (int)type);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE, "attribute %d is of type %d, not %d",
+                           (int)name, (int)rule->type, (int)type);
     if (values == NULL || count < 1 || count > rule->most)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "attribute %d takes 1 to %lld values", (int)name,
-                        (long long)rule->most);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "attribute %d takes 1 to %lld values", (int)name,
+                           (long long)rule->most);
     return set_values(descriptor, rule, count, type, values);
 }
 
@@ -303,25 +305,26 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t const handle,
     int error;
 
     if (sim_call("cudnnBackendGetAttribute", &error))
-        return dnn_fail((cudnnStatus_t)error, "injected");
+        return dnnsim_fail((cudnnStatus_t)error, "injected");
     if (descriptor == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnBackendGetAttribute: descriptor is NULL");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER,
+                           "cudnnBackendGetAttribute: descriptor is NULL");
     if (descriptor->part == NULL)
-        return dnn_fail(CUDNN_STATUS_NOT_INITIALIZED, "attribute %d: the descriptor is not finalised",
-                        (int)name);
+        return dnnsim_fail(CUDNN_STATUS_NOT_INITIALIZED, "attribute %d: the descriptor is not finalised",
+                           (int)name);
     const struct rule *rule = rule_of(descriptor->kind, name);
     if (rule == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "a descriptor of kind %d has no attribute %d",
-                        (int)descriptor->kind, (int)name);
-    const struct attribute *attribute = dnn_descriptor_find(descriptor, name);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "a descriptor of kind %d has no attribute %d",
+                           (int)descriptor->kind, (int)name);
+    const struct attribute *attribute = dnnsim_descriptor_find(descriptor, name);
     if (type != (attribute == NULL ? rule->type : attribute->type))
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE, "attribute %d is not of type %d", (int)name,
-                        (int)type);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE, "attribute %d is not of type %d", (int)name,
+                           (int)type);
     if (wanted < 0 || (wanted > 0 && values == NULL))
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "attribute %d: nowhere to put %lld values", (int)name,
-                        (long long)wanted);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "attribute %d: nowhere to put %lld values", (int)name,
+                           (long long)wanted);
     if (attribute == NULL || attribute->parts != NULL || type == CUDNN_TYPE_CHAR) {
-        cudnnStatus_t status = dnn_engine_get(descriptor->part, name, wanted, &n, values);
+        cudnnStatus_t status = dnnsim_engine_get(descriptor->part, name, wanted, &n, values);
         if (status != CUDNN_STATUS_SUCCESS)
             return status;
     } else {
@@ -340,10 +343,11 @@ cudnnStatus_t cudnnBackendFinalize(cudnnBackendDescriptor_t handle)
     int error;
 
     if (sim_call("cudnnBackendFinalize", &error))
-        return dnn_fail((cudnnStatus_t)error, "injected");
+        return dnnsim_fail((cudnnStatus_t)error, "injected");
     if (descriptor == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnBackendFinalize: descriptor is NULL");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnBackendFinalize: descriptor is NULL");
     if (descriptor->part != NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "cudnnBackendFinalize: the descriptor is finalised already");
-    return dnn_finalize(descriptor);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM,
+                           "cudnnBackendFinalize: the descriptor is finalised already");
+    return dnnsim_finalize(descriptor);
 }

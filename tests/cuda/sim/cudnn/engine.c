@@ -20,17 +20,17 @@ static bool is_aligned(const struct dnn_graph *graph)
     return true;
 }
 
-bool dnn_engine_fits(const struct dnn_graph *graph, int engine)
+bool dnnsim_engine_fits(const struct dnn_graph *graph, int engine)
 {
     const char *reason;
 
-    return is_engine(engine) && dnn_graph_supported(graph, &reason) &&
+    return is_engine(engine) && dnnsim_graph_supported(graph, &reason) &&
            (engine == ENGINE_PLAIN || is_aligned(graph));
 }
 
-bool dnn_engine_has_tensor_cores(const struct dnn_graph *graph, int engine)
+bool dnnsim_engine_has_tensor_cores(const struct dnn_graph *graph, int engine)
 {
-    return engine != ENGINE_PLAIN && !dnn_graph_is_depthwise(graph);
+    return engine != ENGINE_PLAIN && !dnnsim_graph_is_depthwise(graph);
 }
 
 /* 0, 1 or 2: which of the good engines stand where, differently for each graph. */
@@ -41,7 +41,7 @@ static int rank_of(const struct dnn_graph *graph, int engine)
     return (int)((graph->hash / 7 + (uint64_t)place) % 3);
 }
 
-int64_t dnn_engine_workspace(const struct dnn_graph *graph, int engine)
+int64_t dnnsim_engine_workspace(const struct dnn_graph *graph, int engine)
 {
     switch (engine) {
     case ENGINE_SECOND:
@@ -55,7 +55,7 @@ int64_t dnn_engine_workspace(const struct dnn_graph *graph, int engine)
     }
 }
 
-double dnn_engine_cost_ns(const struct dnn_graph *graph, int engine)
+double dnnsim_engine_cost_ns(const struct dnn_graph *graph, int engine)
 {
     switch (engine) {
     case ENGINE_ATOMIC:
@@ -67,7 +67,7 @@ double dnn_engine_cost_ns(const struct dnn_graph *graph, int engine)
     }
 }
 
-int dnn_engine_list(const struct dnn_graph *graph, cudnnBackendHeurMode_t mode, int *engines)
+int dnnsim_engine_list(const struct dnn_graph *graph, cudnnBackendHeurMode_t mode, int *engines)
 {
     static const int offered[] = {ENGINE_ATOMIC, ENGINE_FIRST, ENGINE_SECOND,
                                   ENGINE_BROKEN, ENGINE_THIRD, ENGINE_PLAIN};
@@ -78,7 +78,7 @@ int dnn_engine_list(const struct dnn_graph *graph, cudnnBackendHeurMode_t mode, 
     for (int i = 0; i < N_OFFERED; i++) {
         int turn = (int)((graph->hash + (uint64_t)i) % N_OFFERED);
         int engine = offered[mode == CUDNN_HEUR_MODE_B ? N_OFFERED - 1 - turn : turn];
-        if ((many || engine == ENGINE_PLAIN) && dnn_engine_fits(graph, engine))
+        if ((many || engine == ENGINE_PLAIN) && dnnsim_engine_fits(graph, engine))
             engines[n++] = engine;
     }
     return n;
@@ -90,11 +90,11 @@ static cudnnStatus_t fill(void *value, const struct part *from, cudnnBackendDesc
     struct descriptor *descriptor = value;
 
     if (descriptor == NULL || descriptor->kind != kind || descriptor->part != NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "wants new descriptors of kind %d to fill", (int)kind);
-    struct part *part = dnn_part_make(kind);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "wants new descriptors of kind %d to fill", (int)kind);
+    struct part *part = dnnsim_part_make(kind);
     if (part == NULL)
-        return dnn_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
-    part->graph = dnn_part_keep(from->graph);
+        return dnnsim_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
+    part->graph = dnnsim_part_keep(from->graph);
     part->engine = engine;
     if (kind == CUDNN_BACKEND_KNOB_INFO_DESCRIPTOR)
         part->as.knob.type = CUDNN_KNOB_TYPE_TILE_SIZE;
@@ -107,10 +107,10 @@ static cudnnStatus_t get_results(const struct part *part, int64_t wanted, int64_
     int engines[MAX_CANDIDATES], n = 0;
     const char *reason = "no device was named";
 
-    if (part->engine && dnn_graph_supported(&part->graph->as.graph, &reason))
-        n = dnn_engine_list(&part->graph->as.graph, part->as.mode, engines);
+    if (part->engine && dnnsim_graph_supported(&part->graph->as.graph, &reason))
+        n = dnnsim_engine_list(&part->graph->as.graph, part->as.mode, engines);
     else /* success all the same, as the real library has it */
-        dnn_fail(CUDNN_STATUS_SUCCESS, "heuristics: no engine: %s", reason);
+        dnnsim_fail(CUDNN_STATUS_SUCCESS, "heuristics: no engine: %s", reason);
     *count = wanted == 0 || wanted > n ? n : wanted;
     for (int64_t i = 0; i < *count && wanted > 0; i++) {
         cudnnStatus_t status = fill(values[i], part, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, engines[i]);
@@ -128,7 +128,7 @@ static void get_notes(const struct part *part, cudnnBackendAttributeName_t name,
     if (name == CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE) {
         notes[n++] = CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
     } else {
-        if (dnn_engine_has_tensor_cores(&part->graph->as.graph, part->engine))
+        if (dnnsim_engine_has_tensor_cores(&part->graph->as.graph, part->engine))
             notes[n++] = CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
         if (part->engine == ENGINE_ATOMIC)
             notes[n++] = CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
@@ -146,8 +146,8 @@ static cudnnStatus_t get_json(const struct part *part, int64_t wanted, int64_t *
     if (wanted == 0)
         return CUDNN_STATUS_SUCCESS;
     if (wanted < length)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT, "the plan's JSON has %lld characters",
-                        (long long)length);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT, "the plan's JSON has %lld characters",
+                           (long long)length);
     memcpy(values, part->as.plan.json, (size_t)length);
     return CUDNN_STATUS_SUCCESS;
 }
@@ -167,8 +167,8 @@ static cudnnStatus_t get_part(const struct part *part, cudnnBackendDescriptorTyp
     return wanted > 0 ? fill(values[0], part, kind, part->engine) : CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t dnn_engine_get(const struct part *part, cudnnBackendAttributeName_t name, int64_t wanted,
-                             int64_t *count, void *values)
+cudnnStatus_t dnnsim_engine_get(const struct part *part, cudnnBackendAttributeName_t name, int64_t wanted,
+                                int64_t *count, void *values)
 {
     switch (name) {
     case CUDNN_ATTR_ENGINEHEUR_RESULTS:
@@ -196,10 +196,12 @@ cudnnStatus_t dnn_engine_get(const struct part *part, cudnnBackendAttributeName_
             memcpy(values, &part->as.knob.type, sizeof(part->as.knob.type));
         return CUDNN_STATUS_SUCCESS;
     case CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE:
-        return get_number(dnn_engine_workspace(&part->graph->as.graph, part->engine), wanted, count, values);
+        return get_number(dnnsim_engine_workspace(&part->graph->as.graph, part->engine), wanted, count,
+                          values);
     case CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION:
         return get_json(part, wanted, count, values);
     default:
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "attribute %d cannot be got from this descriptor", (int)name);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "attribute %d cannot be got from this descriptor",
+                           (int)name);
     }
 }

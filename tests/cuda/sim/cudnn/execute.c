@@ -28,15 +28,15 @@ static cudnnStatus_t take_pointers(const struct dnn_graph *graph, const struct p
             continue;
         void *pointer = pack_find(pack, tensor->uid, &found);
         if (!found)
-            return dnn_fail(CUDNN_STATUS_BAD_PARAM, "execute: the variant pack lacks tensor %lld",
-                            (long long)tensor->uid);
+            return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "execute: the variant pack lacks tensor %lld",
+                               (long long)tensor->uid);
         if (pointer == NULL)
-            return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "execute: tensor %lld is at NULL",
-                            (long long)tensor->uid);
+            return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "execute: tensor %lld is at NULL",
+                               (long long)tensor->uid);
         if ((uintptr_t)pointer % (uintptr_t)tensor->alignment != 0)
-            return dnn_fail(CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER,
-                            "execute: tensor %lld is declared %lld-byte aligned, and is not",
-                            (long long)tensor->uid, (long long)tensor->alignment);
+            return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER,
+                               "execute: tensor %lld is declared %lld-byte aligned, and is not",
+                               (long long)tensor->uid, (long long)tensor->alignment);
         work->pointers[i] = pointer;
     }
     return CUDNN_STATUS_SUCCESS;
@@ -44,16 +44,17 @@ static cudnnStatus_t take_pointers(const struct dnn_graph *graph, const struct p
 
 static cudnnStatus_t take_workspace(const struct part *plan, const struct pack *pack, struct work *work)
 {
-    work->workspace_bytes = dnn_engine_workspace(&plan->graph->as.graph, plan->engine);
+    work->workspace_bytes = dnnsim_engine_workspace(&plan->graph->as.graph, plan->engine);
     work->workspace = pack->workspace;
     if (work->workspace_bytes == 0)
         return CUDNN_STATUS_SUCCESS;
     if (work->workspace == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER,
-                        "execute: the plan wants a workspace of %lld bytes",
-                        (long long)work->workspace_bytes);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER,
+                           "execute: the plan wants a workspace of %lld bytes",
+                           (long long)work->workspace_bytes);
     if ((uintptr_t)work->workspace % WORKSPACE_ALIGNMENT != 0)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER, "execute: the workspace is not aligned");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER,
+                           "execute: the workspace is not aligned");
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -61,16 +62,17 @@ static void work_free(void *argument)
 {
     struct work *work = argument;
 
-    dnn_part_drop(work->graph);
+    dnnsim_part_drop(work->graph);
     free(work);
 }
 
 static cudnnStatus_t enqueue(cudaStream_t stream, struct work *work)
 {
-    cudaError_t error = sim_enqueue(stream, dnn_compute_run, work, work_free); /* frees it also if it fails */
+    cudaError_t error =
+        sim_enqueue(stream, dnnsim_compute_run, work, work_free); /* frees it also if it fails */
 
     if (error != cudaSuccess)
-        return dnn_fail(CUDNN_STATUS_EXECUTION_FAILED_CUDART, "execute: %s", cudaGetErrorString(error));
+        return dnnsim_fail(CUDNN_STATUS_EXECUTION_FAILED_CUDART, "execute: %s", cudaGetErrorString(error));
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -89,20 +91,20 @@ cudnnStatus_t cudnnBackendExecute(cudnnHandle_t handle, cudnnBackendDescriptor_t
     int error;
 
     if (sim_call("cudnnBackendExecute", &error))
-        return dnn_fail((cudnnStatus_t)error, "injected");
+        return dnnsim_fail((cudnnStatus_t)error, "injected");
     if (handle == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "execute: the handle is NULL");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "execute: the handle is NULL");
     if (plan == NULL || pack == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED,
-                        "execute: wants a finalised plan and variant pack");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED,
+                           "execute: wants a finalised plan and variant pack");
     if (strcmp(plan->as.plan.device, handle->device) != 0)
-        return dnn_fail(CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH,
-                        "execute: the plan is for %s, the handle for %s", plan->as.plan.device,
-                        handle->device);
+        return dnnsim_fail(CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH,
+                           "execute: the plan is for %s, the handle for %s", plan->as.plan.device,
+                           handle->device);
     struct work *work = calloc(1, sizeof(*work));
     if (work == NULL)
-        return dnn_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
-    work->graph = dnn_part_keep(plan->graph);
+        return dnnsim_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
+    work->graph = dnnsim_part_keep(plan->graph);
     work->engine = plan->engine;
     cudnnStatus_t status = take_pointers(&plan->graph->as.graph, &pack->as.pack, work);
     if (status == CUDNN_STATUS_SUCCESS)

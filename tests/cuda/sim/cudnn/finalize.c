@@ -13,10 +13,10 @@
 #define CHECK(condition, ...)                                                                                \
     do {                                                                                                     \
         if (!(condition))                                                                                    \
-            return dnn_fail(CUDNN_STATUS_BAD_PARAM, __VA_ARGS__);                                            \
+            return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, __VA_ARGS__);                                         \
     } while (0)
 
-int dnn_type_size(cudnnDataType_t type)
+int dnnsim_type_size(cudnnDataType_t type)
 {
     switch (type) {
     case CUDNN_DATA_FLOAT:
@@ -33,7 +33,7 @@ int dnn_type_size(cudnnDataType_t type)
 static bool get(const struct descriptor *from, cudnnBackendAttributeName_t name, int64_t count, void *values,
                 size_t bytes)
 {
-    const struct attribute *attribute = dnn_descriptor_find(from, name);
+    const struct attribute *attribute = dnnsim_descriptor_find(from, name);
 
     if (attribute == NULL || attribute->count != count)
         return false;
@@ -46,7 +46,7 @@ static bool get(const struct descriptor *from, cudnnBackendAttributeName_t name,
 
 static void get_real(const struct descriptor *from, cudnnBackendAttributeName_t name, double *value)
 {
-    const struct attribute *attribute = dnn_descriptor_find(from, name);
+    const struct attribute *attribute = dnnsim_descriptor_find(from, name);
 
     if (attribute != NULL)
         *value = attribute->type == CUDNN_TYPE_FLOAT ? (double)*(const float *)attribute->values
@@ -56,7 +56,7 @@ static void get_real(const struct descriptor *from, cudnnBackendAttributeName_t 
 /* The part of a descriptor attribute; NULL where it was not set or not finalised. */
 static struct part *child(const struct descriptor *from, cudnnBackendAttributeName_t name)
 {
-    const struct attribute *attribute = dnn_descriptor_find(from, name);
+    const struct attribute *attribute = dnnsim_descriptor_find(from, name);
 
     return attribute == NULL ? NULL : attribute->parts[0];
 }
@@ -65,10 +65,10 @@ static cudnnStatus_t make_tensor(const struct descriptor *from, struct part *par
 {
     struct dnn_tensor *tensor = &part->as.tensor;
 
-    CHECK(GET(from, CUDNN_ATTR_TENSOR_DATA_TYPE, tensor->type) && dnn_type_size(tensor->type) > 0,
+    CHECK(GET(from, CUDNN_ATTR_TENSOR_DATA_TYPE, tensor->type) && dnnsim_type_size(tensor->type) > 0,
           "tensor: no data type, or one that the simulator does not know");
     CHECK(GET(from, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, tensor->alignment) && tensor->alignment > 0 &&
-              tensor->alignment % dnn_type_size(tensor->type) == 0,
+              tensor->alignment % dnnsim_type_size(tensor->type) == 0,
           "tensor: the alignment is missing or no multiple of the element's size");
     CHECK(GET_ALL(from, CUDNN_ATTR_TENSOR_DIMENSIONS, tensor->dims),
           "tensor: the simulator wants 4 dimensions");
@@ -108,12 +108,9 @@ static cudnnStatus_t make_convolution(const struct descriptor *from, struct part
 static cudnnStatus_t make_pointwise(const struct descriptor *from, struct part *part)
 {
     struct pointwise *pointwise = &part->as.pointwise;
-    int nan_mode = 0;
 
     CHECK(GET(from, CUDNN_ATTR_POINTWISE_MODE, pointwise->mode), "pointwise: no mode");
     CHECK(GET(from, CUDNN_ATTR_POINTWISE_MATH_PREC, pointwise->compute), "pointwise: no math precision");
-    GET(from, CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, nan_mode);
-    pointwise->nan_passes = nan_mode == 1;
     pointwise->upper = INFINITY;
     get_real(from, CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP, &pointwise->lower);
     get_real(from, CUDNN_ATTR_POINTWISE_RELU_UPPER_CLIP, &pointwise->upper);
@@ -163,7 +160,7 @@ static cudnnStatus_t check_convolution(const struct operation *operation)
     return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t dnn_operation_check(const struct operation *operation)
+cudnnStatus_t dnnsim_operation_check(const struct operation *operation)
 {
     cudnnPointwiseMode_t mode = operation->pointwise.mode;
 
@@ -187,7 +184,7 @@ static bool take_tensors(const struct descriptor *from, const cudnnBackendAttrib
         const struct part *part = child(from, names[i]);
         if (part != NULL)
             *tensors[i] = part->as.tensor;
-        else if (i != 1 || dnn_descriptor_find(from, names[i]) != NULL)
+        else if (i != 1 || dnnsim_descriptor_find(from, names[i]) != NULL)
             return false;
         else
             continue;
@@ -211,7 +208,7 @@ static cudnnStatus_t make_convolve(const struct descriptor *from, struct part *p
     operation->alpha1 = 1;
     get_real(from, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, &operation->alpha1);
     get_real(from, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, &operation->alpha2);
-    return dnn_operation_check(operation);
+    return dnnsim_operation_check(operation);
 }
 
 static cudnnStatus_t make_pointwise_operation(const struct descriptor *from, struct part *part)
@@ -228,12 +225,12 @@ static cudnnStatus_t make_pointwise_operation(const struct descriptor *from, str
     operation->alpha1 = operation->alpha2 = 1;
     get_real(from, CUDNN_ATTR_OPERATION_POINTWISE_ALPHA1, &operation->alpha1);
     get_real(from, CUDNN_ATTR_OPERATION_POINTWISE_ALPHA2, &operation->alpha2);
-    return dnn_operation_check(operation);
+    return dnnsim_operation_check(operation);
 }
 
 static cudnnStatus_t make_graph(const struct descriptor *from, struct part *part)
 {
-    const struct attribute *operations = dnn_descriptor_find(from, CUDNN_ATTR_OPERATIONGRAPH_OPS);
+    const struct attribute *operations = dnnsim_descriptor_find(from, CUDNN_ATTR_OPERATIONGRAPH_OPS);
     struct dnn_graph *graph = &part->as.graph;
     cudnnHandle_t handle = NULL;
 
@@ -246,7 +243,7 @@ static cudnnStatus_t make_graph(const struct descriptor *from, struct part *part
         graph->has_device = true;
         snprintf(graph->device, sizeof(graph->device), "%s", handle->device);
     }
-    return dnn_graph_sort(graph);
+    return dnnsim_graph_sort(graph);
 }
 
 static cudnnStatus_t make_heuristics(const struct descriptor *from, struct part *part)
@@ -255,14 +252,14 @@ static cudnnStatus_t make_heuristics(const struct descriptor *from, struct part 
     const struct part *device = child(from, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP);
 
     CHECK(graph != NULL, "heuristics: the operation graph is missing or not finalised");
-    CHECK(dnn_descriptor_find(from, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP) == NULL || device != NULL,
+    CHECK(dnnsim_descriptor_find(from, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP) == NULL || device != NULL,
           "heuristics: the device properties are not finalised");
     part->as.mode = CUDNN_HEUR_MODE_INSTANT;
     GET(from, CUDNN_ATTR_ENGINEHEUR_MODE, part->as.mode);
     CHECK(part->as.mode < CUDNN_HEUR_MODES_COUNT, "heuristics: there is no mode %d", (int)part->as.mode);
     /* Like the real library: for no device there are no engines. */
     part->engine = device != NULL || graph->as.graph.has_device;
-    part->graph = dnn_part_keep(graph);
+    part->graph = dnnsim_part_keep(graph);
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -273,23 +270,24 @@ static cudnnStatus_t make_engine(const struct descriptor *from, struct part *par
 
     CHECK(graph != NULL, "engine: the operation graph is missing or not finalised");
     CHECK(GET(from, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, index), "engine: no global index");
-    if (index < 0 || index > ENGINE_BROKEN || !dnn_engine_fits(&graph->as.graph, (int)index))
-        return dnn_fail(CUDNN_STATUS_NOT_SUPPORTED, "engine %lld does not take this graph", (long long)index);
+    if (index < 0 || index > ENGINE_BROKEN || !dnnsim_engine_fits(&graph->as.graph, (int)index))
+        return dnnsim_fail(CUDNN_STATUS_NOT_SUPPORTED, "engine %lld does not take this graph",
+                           (long long)index);
     part->engine = (int)index;
-    part->graph = dnn_part_keep(graph);
+    part->graph = dnnsim_part_keep(graph);
     return CUDNN_STATUS_SUCCESS;
 }
 
 static cudnnStatus_t make_config(const struct descriptor *from, struct part *part)
 {
     const struct part *engine = child(from, CUDNN_ATTR_ENGINECFG_ENGINE);
-    const struct attribute *knobs = dnn_descriptor_find(from, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES);
+    const struct attribute *knobs = dnnsim_descriptor_find(from, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES);
 
     CHECK(engine != NULL, "engine configuration: the engine is missing or not finalised");
     for (int64_t i = 0; knobs != NULL && i < knobs->count; i++)
         CHECK(knobs->parts[i] != NULL, "engine configuration: a knob choice is not finalised");
     part->engine = engine->engine;
-    part->graph = dnn_part_keep(engine->graph);
+    part->graph = dnnsim_part_keep(engine->graph);
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -303,7 +301,7 @@ static cudnnStatus_t make_knob(const struct descriptor *from, struct part *part)
 
 static cudnnStatus_t make_device(const struct descriptor *from, struct part *part)
 {
-    const struct attribute *text = dnn_descriptor_find(from, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION);
+    const struct attribute *text = dnnsim_descriptor_find(from, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION);
     cudnnHandle_t handle = NULL;
 
     if (GET(from, CUDNN_ATTR_DEVICEPROP_HANDLE, handle) && handle != NULL) {
@@ -322,8 +320,8 @@ static cudnnStatus_t make_device(const struct descriptor *from, struct part *par
 
 static cudnnStatus_t make_pack(const struct descriptor *from, struct part *part)
 {
-    const struct attribute *uids = dnn_descriptor_find(from, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS),
-                           *pointers = dnn_descriptor_find(from, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
+    const struct attribute *uids = dnnsim_descriptor_find(from, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS),
+                           *pointers = dnnsim_descriptor_find(from, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS);
     struct pack *pack = &part->as.pack;
 
     GET(from, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, pack->workspace);
@@ -340,21 +338,23 @@ static cudnnStatus_t make_pack(const struct descriptor *from, struct part *part)
 /* A plan comes from an engine configuration, or from JSON; for the device of its handle or properties. */
 static cudnnStatus_t make_plan(const struct descriptor *from, struct part **part)
 {
-    const struct attribute *text = dnn_descriptor_find(from, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION);
+    const struct attribute *text =
+        dnnsim_descriptor_find(from, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION);
     const struct part *config = child(from, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG),
                       *properties = child(from, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP);
     cudnnHandle_t handle = NULL;
 
     GET(from, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, handle);
     if (handle == NULL && properties == NULL) /* the real one crashes for JSON */
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "execution plan: neither a handle nor a device");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER,
+                           "execution plan: neither a handle nor a device");
     const char *device = handle != NULL ? handle->device : properties->as.device;
     if (text != NULL)
-        return dnn_plan_parse(text->values, (size_t)text->count, device, part);
+        return dnnsim_plan_parse(text->values, (size_t)text->count, device, part);
     if (config == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED,
-                        "execution plan: the engine configuration is missing or not finalised");
-    return dnn_plan_make(config->graph, config->engine, device, part);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED,
+                           "execution plan: the engine configuration is missing or not finalised");
+    return dnnsim_plan_make(config->graph, config->engine, device, part);
 }
 
 static cudnnStatus_t make(const struct descriptor *from, struct part *part)
@@ -385,22 +385,22 @@ static cudnnStatus_t make(const struct descriptor *from, struct part *part)
     case CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR:
         return make_pack(from, part);
     default:
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "a descriptor of kind %d is filled by the library",
-                        (int)from->kind);
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "a descriptor of kind %d is filled by the library",
+                           (int)from->kind);
     }
 }
 
-cudnnStatus_t dnn_finalize(struct descriptor *descriptor)
+cudnnStatus_t dnnsim_finalize(struct descriptor *descriptor)
 {
     if (descriptor->kind == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR)
         return make_plan(descriptor, &descriptor->part);
-    struct part *part = dnn_part_make(descriptor->kind);
+    struct part *part = dnnsim_part_make(descriptor->kind);
     if (part == NULL)
-        return dnn_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
+        return dnnsim_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
     cudnnStatus_t status = make(descriptor, part);
     if (status == CUDNN_STATUS_SUCCESS)
         descriptor->part = part;
     else
-        dnn_part_drop(part);
+        dnnsim_part_drop(part);
     return status;
 }

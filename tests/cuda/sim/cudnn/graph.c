@@ -42,14 +42,14 @@ static bool waits(const struct dnn_graph *graph, int first, const struct operati
     return false;
 }
 
-cudnnStatus_t dnn_graph_sort(struct dnn_graph *graph)
+cudnnStatus_t dnnsim_graph_sort(struct dnn_graph *graph)
 {
     for (int done = 0; done < graph->n_operations; done++) {
         int next = done;
         while (next < graph->n_operations && waits(graph, done, &graph->operations[next]))
             next++;
         if (next == graph->n_operations)
-            return dnn_fail(CUDNN_STATUS_BAD_PARAM, "operation graph: operations wait for each other");
+            return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "operation graph: operations wait for each other");
         struct operation first = graph->operations[next];
         memmove(&graph->operations[done + 1], &graph->operations[done],
                 (size_t)(next - done) * sizeof(first)); /* the others stay in the order given */
@@ -62,7 +62,7 @@ cudnnStatus_t dnn_graph_sort(struct dnn_graph *graph)
         operation->b_index = operation->has_b ? tensor_index(graph, &operation->b) : -1;
         operation->y_index = tensor_index(graph, &operation->y);
     }
-    graph->hash = dnn_plan_hash(graph);
+    graph->hash = dnnsim_plan_hash(graph);
     return CUDNN_STATUS_SUCCESS;
 }
 
@@ -99,7 +99,7 @@ static const char *operation_refusal(const struct operation *operation)
         return "convolutions compute in float (or half in half)";
     if (operation->b.is_virtual)
         return "a convolution's filter is virtual";
-    if (dnn_type_size(operation->x.type) != dnn_type_size(operation->b.type))
+    if (dnnsim_type_size(operation->x.type) != dnnsim_type_size(operation->b.type))
         return "a convolution's x and w are of different types (a virtual x is declared of a type, too)";
     return operation->alpha2 != 0 ? "a convolution's beta is not 0" : NULL;
 }
@@ -119,7 +119,7 @@ static const char *tensors_refusal(const struct dnn_graph *graph)
     return NULL;
 }
 
-bool dnn_graph_supported(const struct dnn_graph *graph, const char **reason)
+bool dnnsim_graph_supported(const struct dnn_graph *graph, const char **reason)
 {
     int n_convolutions = 0, n_stored = 0;
 
@@ -148,7 +148,7 @@ static bool made_by_any(const struct dnn_graph *graph, int64_t uid)
     return false;
 }
 
-bool dnn_graph_compiles(const struct dnn_graph *graph)
+bool dnnsim_graph_compiles(const struct dnn_graph *graph)
 {
     for (int i = 0; i < graph->n_tensors; i++) {
         if (graph->tensors[i].is_virtual && !made_by_any(graph, graph->tensors[i].uid))
@@ -162,7 +162,7 @@ bool dnn_graph_compiles(const struct dnn_graph *graph)
     return true;
 }
 
-bool dnn_graph_is_depthwise(const struct dnn_graph *graph)
+bool dnnsim_graph_is_depthwise(const struct dnn_graph *graph)
 {
     for (int i = 0; i < graph->n_operations; i++) {
         const struct operation *operation = &graph->operations[i];

@@ -9,7 +9,7 @@
 
 static _Thread_local char last_message[256];
 
-cudnnStatus_t dnn_fail(cudnnStatus_t status, const char *format, ...)
+cudnnStatus_t dnnsim_fail(cudnnStatus_t status, const char *format, ...)
 {
     va_list arguments;
 
@@ -75,14 +75,14 @@ cudnnStatus_t cudnnCreate(cudnnHandle_t *handle)
     int error, device;
 
     if (sim_call("cudnnCreate", &error))
-        return dnn_fail((cudnnStatus_t)error, "injected");
+        return dnnsim_fail((cudnnStatus_t)error, "injected");
     if (handle == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnCreate: handle is NULL");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnCreate: handle is NULL");
     if (cudaGetDevice(&device) != cudaSuccess || cudaGetDeviceProperties(&properties, device) != cudaSuccess)
-        return dnn_fail(CUDNN_STATUS_NOT_INITIALIZED, "cudnnCreate: there is no CUDA device");
+        return dnnsim_fail(CUDNN_STATUS_NOT_INITIALIZED, "cudnnCreate: there is no CUDA device");
     struct cudnnContext *made = calloc(1, sizeof(*made));
     if (made == NULL)
-        return dnn_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "cudnnCreate: out of memory");
+        return dnnsim_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "cudnnCreate: out of memory");
     snprintf(made->device, sizeof(made->device), "%s", properties.name);
     sim_track("cudnn handles", 1);
     *handle = made;
@@ -96,10 +96,10 @@ cudnnStatus_t cudnnDestroy(cudnnHandle_t handle)
     bool fault = sim_call("cudnnDestroy", &error);
 
     if (handle == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnDestroy: handle is NULL");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnDestroy: handle is NULL");
     free(handle);
     sim_track("cudnn handles", -1);
-    return fault ? dnn_fail((cudnnStatus_t)error, "injected") : CUDNN_STATUS_SUCCESS;
+    return fault ? dnnsim_fail((cudnnStatus_t)error, "injected") : CUDNN_STATUS_SUCCESS;
 }
 
 cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
@@ -107,9 +107,9 @@ cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream)
     int error;
 
     if (sim_call("cudnnSetStream", &error))
-        return dnn_fail((cudnnStatus_t)error, "injected");
+        return dnnsim_fail((cudnnStatus_t)error, "injected");
     if (handle == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnSetStream: handle is NULL");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnSetStream: handle is NULL");
     handle->stream = stream;
     return CUDNN_STATUS_SUCCESS;
 }
@@ -119,9 +119,9 @@ cudnnStatus_t cudnnGetStream(cudnnHandle_t handle, cudaStream_t *stream)
     int error;
 
     if (sim_call("cudnnGetStream", &error))
-        return dnn_fail((cudnnStatus_t)error, "injected");
+        return dnnsim_fail((cudnnStatus_t)error, "injected");
     if (handle == NULL || stream == NULL)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnGetStream: an argument is NULL");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM_NULL_POINTER, "cudnnGetStream: an argument is NULL");
     *stream = handle->stream;
     return CUDNN_STATUS_SUCCESS;
 }

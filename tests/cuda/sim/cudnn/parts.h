@@ -48,7 +48,6 @@ struct convolution {
 struct pointwise {
     cudnnPointwiseMode_t mode;
     cudnnDataType_t compute;
-    bool nan_passes;
     double lower, upper, slope; /* of RELU_FWD; upper may be infinite */
 };
 
@@ -126,32 +125,33 @@ struct descriptor {
 /* ---- handle.c */
 
 /* Keeps a message for cudnnGetLastErrorString of this thread; returns status. */
-cudnnStatus_t dnn_fail(cudnnStatus_t status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+cudnnStatus_t dnnsim_fail(cudnnStatus_t status, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* ---- descriptor.c */
 
 /* NULL where it was not set. */
-const struct attribute *dnn_descriptor_find(const struct descriptor *descriptor,
-                                            cudnnBackendAttributeName_t name);
-struct part *dnn_part_make(cudnnBackendDescriptorType_t kind); /* zeroed, one reference; NULL: no memory */
-struct part *dnn_part_keep(struct part *part);                 /* one reference more; NULL passes */
-void dnn_part_drop(struct part *part);
+const struct attribute *dnnsim_descriptor_find(const struct descriptor *descriptor,
+                                               cudnnBackendAttributeName_t name);
+struct part *dnnsim_part_make(cudnnBackendDescriptorType_t kind); /* zeroed, one reference; NULL: no memory */
+struct part *dnnsim_part_keep(struct part *part);                 /* one reference more; NULL passes */
+void dnnsim_part_drop(struct part *part);
 
 /* ---- finalize.c: OUT descriptor->part, on success only. */
-cudnnStatus_t dnn_finalize(struct descriptor *descriptor);
+cudnnStatus_t dnnsim_finalize(struct descriptor *descriptor);
 /* Does the operation fit its tensors, as far as the real library looks? */
-cudnnStatus_t dnn_operation_check(const struct operation *operation);
-int dnn_type_size(cudnnDataType_t type); /* 0: one that is not simulated */
+cudnnStatus_t dnnsim_operation_check(const struct operation *operation);
+int dnnsim_type_size(cudnnDataType_t type); /* 0: one that is not simulated */
 
 /* ---- graph.c */
 
 /* IN graph->operations as given. OUT: sorted, tensors gathered, hash. */
-cudnnStatus_t dnn_graph_sort(struct dnn_graph *graph);
+cudnnStatus_t dnnsim_graph_sort(struct dnn_graph *graph);
 /* Has it engines at all? The real library answers an empty list, not an error; `reason` is for messages. */
-bool dnn_graph_supported(const struct dnn_graph *graph, const char **reason);
+bool dnnsim_graph_supported(const struct dnn_graph *graph, const char **reason);
 /* Can what the engines generate for it be compiled? */
-bool dnn_graph_compiles(const struct dnn_graph *graph);
-bool dnn_graph_is_depthwise(const struct dnn_graph *graph);
+bool dnnsim_graph_compiles(const struct dnn_graph *graph);
+bool dnnsim_graph_is_depthwise(const struct dnn_graph *graph);
 
 /* ---- engine.c */
 enum engine {
@@ -162,21 +162,21 @@ enum engine {
     ENGINE_ATOMIC = 30, /* fastest, but sums in another order each time */
     ENGINE_BROKEN = 44, /* always offered, but its plans cannot be made */
 };
-int dnn_engine_list(const struct dnn_graph *graph, cudnnBackendHeurMode_t mode,
-                    int *engines); /* [MAX_CANDIDATES] */
-bool dnn_engine_fits(const struct dnn_graph *graph, int engine);
-bool dnn_engine_has_tensor_cores(const struct dnn_graph *graph, int engine);
-int64_t dnn_engine_workspace(const struct dnn_graph *graph, int engine); /* bytes */
-double dnn_engine_cost_ns(const struct dnn_graph *graph, int engine);    /* beside what any work takes */
+int dnnsim_engine_list(const struct dnn_graph *graph, cudnnBackendHeurMode_t mode,
+                       int *engines); /* [MAX_CANDIDATES] */
+bool dnnsim_engine_fits(const struct dnn_graph *graph, int engine);
+bool dnnsim_engine_has_tensor_cores(const struct dnn_graph *graph, int engine);
+int64_t dnnsim_engine_workspace(const struct dnn_graph *graph, int engine); /* bytes */
+double dnnsim_engine_cost_ns(const struct dnn_graph *graph, int engine);    /* beside what any work takes */
 /* A computed attribute of heuristics, engine, configuration, knob or plan. */
-cudnnStatus_t dnn_engine_get(const struct part *part, cudnnBackendAttributeName_t name, int64_t wanted,
-                             int64_t *count, void *values);
+cudnnStatus_t dnnsim_engine_get(const struct part *part, cudnnBackendAttributeName_t name, int64_t wanted,
+                                int64_t *count, void *values);
 
 /* ---- plan.c */
-cudnnStatus_t dnn_plan_make(struct part *graph, int engine, const char *device, struct part **plan);
+cudnnStatus_t dnnsim_plan_make(struct part *graph, int engine, const char *device, struct part **plan);
 /* From the text of a plan that was got; refuses anything else, and plans of other versions and devices. */
-cudnnStatus_t dnn_plan_parse(const char *text, size_t length, const char *device, struct part **plan);
-uint64_t dnn_plan_hash(const struct dnn_graph *graph);
+cudnnStatus_t dnnsim_plan_parse(const char *text, size_t length, const char *device, struct part **plan);
+uint64_t dnnsim_plan_hash(const struct dnn_graph *graph);
 
 /* ---- compute.c */
 struct work {
@@ -186,6 +186,6 @@ struct work {
     unsigned char *workspace;
     int64_t workspace_bytes;
 };
-void dnn_compute_run(void *work); /* struct work */
+void dnnsim_compute_run(void *work); /* struct work */
 
 #endif

@@ -62,8 +62,8 @@ static void list_tensor(struct tensor_fields *list, struct dnn_tensor *tensor)
 }
 
 struct operation_fields {
-    int64_t is_convolution, has_b, mode, compute, nan_passes;
-    struct field fields[9];
+    int64_t is_convolution, has_b, mode, compute;
+    struct field fields[8];
 };
 
 static void list_operation(struct operation_fields *list, struct operation *operation)
@@ -71,14 +71,13 @@ static void list_operation(struct operation_fields *list, struct operation *oper
     struct convolution *convolution = &operation->convolution;
 
     list->is_convolution = operation->is_convolution, list->has_b = operation->has_b;
-    list->mode = operation->pointwise.mode, list->nan_passes = operation->pointwise.nan_passes;
+    list->mode = operation->pointwise.mode;
     list->compute = operation->is_convolution ? convolution->compute : operation->pointwise.compute;
     memcpy(list->fields,
            (struct field[]){{"isConvolution", &list->is_convolution, 1},
                             {"hasB", &list->has_b, 1},
                             {"mode", &list->mode, 1},
                             {"compute", &list->compute, 1},
-                            {"nanPasses", &list->nan_passes, 1},
                             {"before", convolution->before, 2},
                             {"after", convolution->after, 2},
                             {"filterStride", convolution->stride, 2},
@@ -113,7 +112,7 @@ static cJSON *operation_json(struct operation operation)
     cJSON *object = cJSON_CreateObject();
 
     list_operation(&list, &operation);
-    put_fields(object, list.fields, 9);
+    put_fields(object, list.fields, 8);
     list_reals(&operation, reals);
     cJSON *array = cJSON_AddArrayToObject(object, "reals");
     for (int i = 0; i < N_REALS; i++) /* JSON has no infinity */
@@ -134,7 +133,7 @@ static cJSON *graph_json(const struct dnn_graph *graph)
     return array;
 }
 
-uint64_t dnn_plan_hash(const struct dnn_graph *graph)
+uint64_t dnnsim_plan_hash(const struct dnn_graph *graph)
 {
     cJSON *json = graph_json(graph);
     char *text = cJSON_PrintUnformatted(json);
@@ -160,32 +159,33 @@ static char *plan_text(const struct dnn_graph *graph, int engine, const char *de
     return text;
 }
 
-cudnnStatus_t dnn_plan_make(struct part *graph, int engine, const char *device, struct part **plan)
+cudnnStatus_t dnnsim_plan_make(struct part *graph, int engine, const char *device, struct part **plan)
 {
     const char *reason = "";
 
-    if (!dnn_engine_fits(&graph->as.graph, engine)) {
-        dnn_graph_supported(&graph->as.graph, &reason);
-        return dnn_fail(CUDNN_STATUS_NOT_SUPPORTED, "execution plan: engine %d does not take this graph (%s)",
-                        engine, reason == NULL ? "alignment" : reason);
+    if (!dnnsim_engine_fits(&graph->as.graph, engine)) {
+        dnnsim_graph_supported(&graph->as.graph, &reason);
+        return dnnsim_fail(CUDNN_STATUS_NOT_SUPPORTED,
+                           "execution plan: engine %d does not take this graph (%s)", engine,
+                           reason == NULL ? "alignment" : reason);
     }
     if (engine == ENGINE_BROKEN)
-        return dnn_fail(CUDNN_STATUS_NOT_SUPPORTED, "execution plan: engine %d cannot be built", engine);
-    if (!dnn_graph_compiles(&graph->as.graph))
-        return dnn_fail(
+        return dnnsim_fail(CUDNN_STATUS_NOT_SUPPORTED, "execution plan: engine %d cannot be built", engine);
+    if (!dnnsim_graph_compiles(&graph->as.graph))
+        return dnnsim_fail(
             CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED,
             "execution plan: the generated code does not compile (types of x and w differ, or a virtual "
             "tensor that nobody makes)");
-    struct part *part = dnn_part_make(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+    struct part *part = dnnsim_part_make(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
     if (part == NULL)
-        return dnn_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
-    part->graph = dnn_part_keep(graph);
+        return dnnsim_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
+    part->graph = dnnsim_part_keep(graph);
     part->engine = engine;
     part->as.plan.json = plan_text(&graph->as.graph, engine, device);
     snprintf(part->as.plan.device, sizeof(part->as.plan.device), "%s", device);
     if (part->as.plan.json == NULL) {
-        dnn_part_drop(part);
-        return dnn_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
+        dnnsim_part_drop(part);
+        return dnnsim_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
     }
     *plan = part;
     return CUDNN_STATUS_SUCCESS;
@@ -204,7 +204,7 @@ static bool parse_tensor(const cJSON *json, struct dnn_tensor *tensor)
             tensor->strides[i] > (int64_t)1 << 40)
             return false;
     }
-    return tensor->alignment > 0 && dnn_type_size(tensor->type) > 0;
+    return tensor->alignment > 0 && dnnsim_type_size(tensor->type) > 0;
 }
 
 static bool parse_operation(const cJSON *json, struct operation *operation)
@@ -214,12 +214,11 @@ static bool parse_operation(const cJSON *json, struct operation *operation)
     const cJSON *array = cJSON_GetObjectItemCaseSensitive(json, "reals");
 
     list_operation(&list, operation);
-    if (!get_fields(json, list.fields, 9) || cJSON_GetArraySize(array) != N_REALS)
+    if (!get_fields(json, list.fields, 8) || cJSON_GetArraySize(array) != N_REALS)
         return false;
     operation->is_convolution = list.is_convolution != 0, operation->has_b = list.has_b != 0;
     operation->pointwise.mode = (cudnnPointwiseMode_t)list.mode;
     operation->pointwise.compute = operation->convolution.compute = (cudnnDataType_t)list.compute;
-    operation->pointwise.nan_passes = list.nan_passes != 0;
     list_reals(operation, reals);
     for (int i = 0; i < N_REALS; i++) {
         const cJSON *item = cJSON_GetArrayItem(array, i);
@@ -234,7 +233,7 @@ static bool parse_operation(const cJSON *json, struct operation *operation)
     return parse_tensor(cJSON_GetObjectItemCaseSensitive(json, "x"), &operation->x) &&
            (!operation->has_b || parse_tensor(cJSON_GetObjectItemCaseSensitive(json, "b"), &operation->b)) &&
            parse_tensor(cJSON_GetObjectItemCaseSensitive(json, "y"), &operation->y) &&
-           dnn_operation_check(operation) == CUDNN_STATUS_SUCCESS;
+           dnnsim_operation_check(operation) == CUDNN_STATUS_SUCCESS;
 }
 
 static cudnnStatus_t parse_graph(const cJSON *json, struct dnn_graph *graph)
@@ -242,12 +241,12 @@ static cudnnStatus_t parse_graph(const cJSON *json, struct dnn_graph *graph)
     int n = cJSON_GetArraySize(json);
 
     if (n < 1 || n > MAX_OPERATIONS)
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "plan: no operations");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "plan: no operations");
     for (int i = 0; i < n; i++) {
         if (!parse_operation(cJSON_GetArrayItem(json, i), &graph->operations[graph->n_operations++]))
-            return dnn_fail(CUDNN_STATUS_BAD_PARAM, "plan: operation %d is broken", i);
+            return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "plan: operation %d is broken", i);
     }
-    return dnn_graph_sort(graph);
+    return dnnsim_graph_sort(graph);
 }
 
 static cudnnStatus_t parse(const cJSON *json, const char *device, struct part *graph, struct part **plan)
@@ -257,31 +256,31 @@ static cudnnStatus_t parse(const cJSON *json, const char *device, struct part *g
                 *engine = cJSON_GetObjectItemCaseSensitive(json, "engine");
 
     if (name == NULL || !cJSON_IsNumber(version) || !cJSON_IsNumber(engine))
-        return dnn_fail(CUDNN_STATUS_BAD_PARAM, "plan: not the JSON of a plan");
+        return dnnsim_fail(CUDNN_STATUS_BAD_PARAM, "plan: not the JSON of a plan");
     if (version->valueint != CUDNN_VERSION)
-        return dnn_fail(CUDNN_STATUS_SERIALIZATION_VERSION_MISMATCH, "plan: made by cuDNN %d, this is %d",
-                        version->valueint, CUDNN_VERSION);
+        return dnnsim_fail(CUDNN_STATUS_SERIALIZATION_VERSION_MISMATCH, "plan: made by cuDNN %d, this is %d",
+                           version->valueint, CUDNN_VERSION);
     if (strcmp(name, device) != 0)
-        return dnn_fail(CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH, "plan: made for %s, this is %s", name,
-                        device);
+        return dnnsim_fail(CUDNN_STATUS_NOT_SUPPORTED_ARCH_MISMATCH, "plan: made for %s, this is %s", name,
+                           device);
     cudnnStatus_t status =
         parse_graph(cJSON_GetObjectItemCaseSensitive(json, "operationGraph"), &graph->as.graph);
     if (status != CUDNN_STATUS_SUCCESS)
         return status;
-    return dnn_plan_make(graph, engine->valueint, device, plan);
+    return dnnsim_plan_make(graph, engine->valueint, device, plan);
 }
 
-cudnnStatus_t dnn_plan_parse(const char *text, size_t length, const char *device, struct part **plan)
+cudnnStatus_t dnnsim_plan_parse(const char *text, size_t length, const char *device, struct part **plan)
 {
-    struct part *graph = dnn_part_make(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
+    struct part *graph = dnnsim_part_make(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
     cJSON *json = cJSON_ParseWithLength(text, length);
     cudnnStatus_t status;
 
     if (graph == NULL)
-        status = dnn_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
+        status = dnnsim_fail(CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED, "out of memory");
     else
         status = parse(json, device, graph, plan);
     cJSON_Delete(json);
-    dnn_part_drop(graph);
+    dnnsim_part_drop(graph);
     return status;
 }

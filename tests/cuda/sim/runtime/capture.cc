@@ -209,6 +209,8 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t handle, enum cudaStreamCapture
 
     if (stream == nullptr)
         return call.end(cudaErrorInvalidResourceHandle);
+    if (status == nullptr)
+        return call.end(cudaErrorInvalidValue);
     *status = cudaStreamCaptureStatusNone;
     if (stream->capture == nullptr)
         return call.end(cudaSuccess);

@@ -98,7 +98,7 @@ class graph_run
         bool is_finished;
     };
     void finish(unsigned step);
-    void step_child(CUstream_st *stream, struct child *child);
+    void step_child(CUstream_st *stream, struct child *now);
 
     std::shared_ptr<const struct program> program_;
     std::vector<unsigned> n_waiting_for_, ready_;

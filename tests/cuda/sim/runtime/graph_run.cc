@@ -126,24 +126,24 @@ void graph_run::finish(unsigned step)
             ready_.push_back(next);
 }
 
-void graph_run::step_child(CUstream_st *stream, struct child *child)
+void graph_run::step_child(CUstream_st *stream, struct child *now)
 {
-    const struct program::step &step = program_->steps[child->step];
+    const struct program::step &step = program_->steps[now->step];
 
-    if (child->run == nullptr) {
+    if (now->run == nullptr) {
         size_t body = body_of(step);
         if (body >= step.bodies.size()) {
-            child->is_finished = true;
+            now->is_finished = true;
             return;
         }
-        if (++child->n_iterations > MAX_ITERATIONS)
+        if (++now->n_iterations > MAX_ITERATIONS)
             die("a graph's while node has run its body %u times", MAX_ITERATIONS);
-        child->run = std::make_unique<class graph_run>(step.bodies[body], true);
+        now->run = std::make_unique<class graph_run>(step.bodies[body], true);
     }
-    if (!child->run->step(stream))
+    if (!now->run->step(stream))
         return;
-    child->run.reset();
-    child->is_finished = step.type != cudaGraphCondTypeWhile;
+    now->run.reset();
+    now->is_finished = step.type != cudaGraphCondTypeWhile;
 }
 
 bool graph_run::step(CUstream_st *stream)

@@ -84,13 +84,13 @@ void check_arguments(const struct sim_launch &launch)
 {
     const unsigned char *bytes = static_cast<const unsigned char *>(launch.arguments);
 
+    /* Behind the address of the kernel itself. */
     for (size_t at = sizeof(uint64_t); at + sizeof(uint64_t) <= launch.arguments_bytes;
          at += sizeof(uint64_t)) {
         uint64_t value;
         memcpy(&value, bytes + at, sizeof(value));
         if (is_host_address(value))
-            die("kernel %s gets the host address %#llx, at byte %zu of its arguments", launch.name,
-                (unsigned long long)value, at - sizeof(uint64_t));
+            die("kernel %s gets the host address %#llx", launch.name, (unsigned long long)value);
     }
 }
 

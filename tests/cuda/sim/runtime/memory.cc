@@ -153,18 +153,19 @@ void on_fault(int signal, siginfo_t *info, void *context)
         sigaction(signal, &previous_action, nullptr); /* the access is made again, and ends the process */
 }
 
+/* Test frameworks set handlers of their own before each test, so this looks every time. */
 void handle_faults()
 {
-    static bool done;
-    struct sigaction action = {};
+    struct sigaction now, action = {};
 
-    if (done)
+    if (sigaction(SIGSEGV, nullptr, &now) != 0 ||
+        ((now.sa_flags & SA_SIGINFO) != 0 && now.sa_sigaction == on_fault))
         return;
-    done = true;
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGSEGV, &action, &previous_action);
+    previous_action = now;
+    sigaction(SIGSEGV, &action, nullptr);
 }
 
 /* Where a new allocation fits first; NULL: nowhere. */
@@ -202,13 +203,14 @@ void memory_reset(size_t bytes)
     arena = static_cast<unsigned char *>(room);
     opened_bytes = 0;
     n_opens = 0;
-    handle_faults();
 }
 
 void memory_open()
 {
-    if (n_opens++ == 0)
-        protect(PROT_READ | PROT_WRITE);
+    if (n_opens++ > 0)
+        return;
+    handle_faults();
+    protect(PROT_READ | PROT_WRITE);
 }
 
 void memory_close()

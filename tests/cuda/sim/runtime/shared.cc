@@ -51,7 +51,7 @@ void shared_begin_block(size_t bytes)
 {
     entered = nullptr;
     if (bytes != dynamic_bytes) {
-        asan_unpoison(dynamic.data, sizeof(dynamic.data));
+        asan_unpoison(&dynamic, sizeof(dynamic));
         if (bytes > 0)
             set_guards(dynamic.data, bytes);
         dynamic_bytes = bytes;

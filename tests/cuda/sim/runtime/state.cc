@@ -207,7 +207,7 @@ cudaError_t take_last_error(bool clear)
     return error;
 }
 
-api_call::api_call(const char *name, enum kind kind) : error_(cudaSuccess)
+api_call::api_call(const char *name, enum kind what) : error_(cudaSuccess)
 {
     int fault;
 
@@ -216,8 +216,8 @@ api_call::api_call(const char *name, enum kind kind) : error_(cudaSuccess)
         if (is_sticky(error_) && chosen.n_devices > 0)
             break_device(current_device(), error_);
     } else if (chosen.n_devices == 0)
-        error_ = kind == QUERY ? cudaSuccess : cudaErrorNoDevice;
-    else if (kind == NORMAL)
+        error_ = what == QUERY ? cudaSuccess : cudaErrorNoDevice;
+    else if (what == NORMAL)
         error_ = the_device(current_device()).broken;
 }
 

@@ -72,7 +72,7 @@ class api_call
 {
   public:
     enum kind { NORMAL, RELEASE, QUERY };
-    explicit api_call(const char *name, enum kind kind = NORMAL);
+    api_call(const char *name, enum kind what);
 
     cudaError_t error() const
     {
@@ -91,8 +91,8 @@ class api_call
 #define SIM_QUERY_CALL() SIM_CALL_OF(::sim::api_call::QUERY)
 #define SIM_RELEASE_CALL() ::sim::api_call call(__func__, ::sim::api_call::RELEASE)
 
-#define SIM_CALL_OF(kind)                                                                                    \
-    ::sim::api_call call(__func__, kind);                                                                    \
+#define SIM_CALL_OF(what)                                                                                    \
+    ::sim::api_call call(__func__, what);                                                                    \
     if (call.error() != cudaSuccess)                                                                         \
     return call.end(call.error())
 
