@@ -5,7 +5,8 @@ target_compile_definitions(eyesore_flags INTERFACE _GNU_SOURCE EYESORE_VERSION="
 target_compile_options(eyesore_flags INTERFACE -Wall -Wextra -Wpedantic -Werror -Wpointer-arith -Wcast-qual
                        -Wvla -Wno-format-truncation # snprintf cuts on purpose, or its result is checked
                        "$<$<COMPILE_LANGUAGE:C>:-Wshadow;-Wstrict-prototypes;-Wmissing-prototypes>"
-                       -fno-math-errno -ffp-contract=off)
+                       -fno-math-errno -ffp-contract=off
+                       -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=) # messages say kernels/cuda/..., not where it was built
 if(SANITIZE)
   target_compile_options(eyesore_flags INTERFACE -fsanitize=${SANITIZE} -fno-sanitize-recover=all
                          -fno-omit-frame-pointer)

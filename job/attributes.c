@@ -152,7 +152,8 @@ static enum status add_gpus(struct attribute_list *list, const struct run *run)
     add_number(list, "/run", "device_failures", n_failures);
     if (n_halvings > 0)
         add_text(list, "/run", "note",
-                 "a GPU ran out of memory and computed smaller batches from then on: scores are within 5e-3 of a run "
+                 "a GPU ran out of memory and computed smaller batches from then on: scores are within 5e-3 "
+                 "of a run "
                  "without that, not bit-equal; see OUT/attempts");
 out:
     return rc;

@@ -149,8 +149,9 @@ enum status comm_gather_all(const struct comm *comm, const void *bytes, size_t n
     enum status rc = STATUS_OK;
     MPI_Request request;
 
-    TRY(check(MPI_Iallgather(bytes, (int)n_bytes, MPI_BYTE, all, (int)n_bytes, MPI_BYTE, comm->world, &request),
-              "gathering"));
+    TRY(check(
+        MPI_Iallgather(bytes, (int)n_bytes, MPI_BYTE, all, (int)n_bytes, MPI_BYTE, comm->world, &request),
+        "gathering"));
     TRY(wait_for(&request, "gathering"));
 out:
     return rc;

@@ -12,6 +12,7 @@
 /* What OUT/plan/engine.txt says; the same on all ranks. */
 struct remembered {
     bool any;
+    bool begun; /* there may be parts */
     struct engine_choice_made made;
 };
 
@@ -47,12 +48,11 @@ static enum status remember(const struct run *run, struct remembered *out)
     *out = (struct remembered){0};
     if (run->options->dry_run)
         goto out;
+    out->begun = is_begun(run);
     TRY(run_path(run, "plan/engine.txt", path));
     if (access(path, F_OK) == 0) {
         TRY(file_read(path, 4096, &text, &size));
         TRY(parse_memory(path, text, out));
-    } else if (is_begun(run)) { /* by a version that knew only processors, and left the precision to run.txt */
-        log_debug("%s is not there: the sweep was begun on processors", path);
     }
 out:
     free(text);
@@ -67,10 +67,12 @@ static enum status refuse_cuda(const struct run *run)
 
     gethostname(host, sizeof(host) - 1);
     if (!device_is_built())
-        FAIL(STATUS_USAGE, "--engine cuda: this eyesore was built without CUDA: use --engine cpu, or build it where "
-                           "nvcc, cuDNN and NCCL are installed");
+        FAIL(STATUS_USAGE,
+             "--engine cuda: this eyesore was built without CUDA: use --engine cpu, or build it where "
+             "nvcc, cuDNN and NCCL are installed");
     FAIL(STATUS_USAGE,
-         "the engine is cuda, but rank %d finds no GPU on host %s (CUDA_VISIBLE_DEVICES=%s): leave the host out, or "
+         "the engine is cuda, but rank %d finds no GPU on host %s (CUDA_VISIBLE_DEVICES=%s): leave the host "
+         "out, or "
          "use --engine cpu with another --out",
          run->comm.rank, host, visible == NULL ? "" : visible);
 out:
@@ -92,6 +94,22 @@ out:
     return rc;
 }
 
+/* A sweep keeps to its engine: numbers of two would be mixed. */
+static enum status check_engine(const struct run *run, const struct remembered *memory)
+{
+    enum status rc = STATUS_OK;
+    const char *engine = memory->made.is_cuda ? "cuda" : "cpu";
+
+    if (memory->begun && memory->any && memory->made.is_cuda != run->choice.is_cuda)
+        FAIL(STATUS_MISMATCH,
+             "%s was begun with --engine %s: leave --engine out to go on with it, or give another --out",
+             run->options->out, engine);
+    if (run->choice.is_cuda && device_count() == 0)
+        TRY(refuse_cuda(run));
+out:
+    return rc;
+}
+
 static enum status choose_engine(struct run *run, const struct remembered *memory)
 {
     enum status rc = STATUS_OK;
@@ -107,7 +125,7 @@ static enum status choose_engine(struct run *run, const struct remembered *memor
                                                       : asked == ENGINE_CHOICE_CUDA;
     if (asked == ENGINE_CHOICE_AUTO && memory->any && run->choice.is_cuda != gpus && run->comm.rank == 0)
         log_info("engine %s: this sweep was begun with it", run->choice.is_cuda ? "cuda" : "cpu");
-    TRY_TOGETHER(&run->comm, run->choice.is_cuda && device_count() == 0 ? refuse_cuda(run) : STATUS_OK);
+    TRY_TOGETHER(&run->comm, check_engine(run, memory));
 out:
     return rc;
 }
@@ -182,13 +200,15 @@ enum status engine_choice_settle_batch(struct run *run)
         run->choice.batch = asked;
     }
     if (begun && remembered != 0 && remembered != run->choice.batch) {
-        log_error("this sweep was begun with --batch %d, which decides how its scores are rounded: leave --batch "
-                  "out to go on with it",
-                  remembered);
+        log_error(
+            "this sweep was begun with --batch %d, which decides how its scores are rounded: leave --batch "
+            "out to go on with it",
+            remembered);
         rc = STATUS_MISMATCH;
     }
     TRY_TOGETHER(&run->comm, rc);
-    TRY_TOGETHER(&run->comm, run->comm.rank == 0 && remembered != run->choice.batch ? write_memory(run) : STATUS_OK);
+    TRY_TOGETHER(&run->comm,
+                 run->comm.rank == 0 && remembered != run->choice.batch ? write_memory(run) : STATUS_OK);
 out:
     return rc;
 }

@@ -1,6 +1,7 @@
 /*
  * What computes: engine, precision and batch. `auto` is settled by all ranks together, written to
- * OUT/plan/engine.txt when the sweep begins, and kept to by every resume, so that it computes the same numbers.
+ * OUT/plan/engine.txt when the sweep begins, and kept to by every resume, so that it computes the same
+ * numbers.
  */
 #ifndef EYESORE_JOB_ENGINE_CHOICE_H
 #define EYESORE_JOB_ENGINE_CHOICE_H
@@ -18,13 +19,13 @@ struct engine_choice_made {
 };
 
 /*
- * Collective. Settle engine and precision: the options', else what OUT/plan remembers, else what all ranks can do.
- * STATUS_USAGE where a rank has no GPU but the engine is to be cuda.
+ * Collective. Settle engine and precision: the options', else what OUT/plan remembers, else what all ranks
+ * can do. STATUS_USAGE where a rank has no GPU but the engine is to be cuda.
  */
 enum status engine_choice_make(struct run *run);
 
-/* Collective. Settle the batch: the option's, else the remembered one, else the smallest that fits everywhere;
- * then remember all three. STATUS_MISMATCH where the sweep has begun with another --batch. */
+/* Collective. Settle the batch: the option's, else the remembered one, else the smallest that fits
+ * everywhere; then remember all three. STATUS_MISMATCH where the sweep has begun with another --batch. */
 enum status engine_choice_settle_batch(struct run *run);
 
 #endif

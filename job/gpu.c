@@ -30,7 +30,8 @@ static enum status check_alone(const struct run *run, const struct card *cards)
             continue;
         int n = device_count();
         FAIL(STATUS_USAGE,
-             "host %s has %d GPU%s for %d ranks; each rank needs one of its own: start %d on each host, with mpirun "
+             "host %s has %d GPU%s for %d ranks; each rank needs one of its own: start %d on each host, with "
+             "mpirun "
              "--map-by ppr:%d:node or srun --ntasks-per-node=%d --gpus-per-node=%d, or use --engine cpu",
              own->host, n, n == 1 ? "" : "s", run->comm.n_local, n, n, n, n);
     }
@@ -188,8 +189,8 @@ enum status gpu_note_events(struct run *run)
         goto out;
     run->engine->read_notes(run->engine, &notes);
     for (; run->noted.n_halvings < notes.n_halvings; run->noted.n_halvings++) {
-        snprintf(text, sizeof(text), "out of memory: batch halved, from %d for the %d. time", run->choice.batch,
-                 run->noted.n_halvings + 1);
+        snprintf(text, sizeof(text), "out of memory: batch halved, from %d for the %d. time",
+                 run->choice.batch, run->noted.n_halvings + 1);
         TRY(attempts_note(run, "batch_halved", text));
     }
     if (notes.device_failed && !run->noted.device_failed) {
@@ -218,8 +219,8 @@ static void log_histograms(const struct run *run, const uint64_t *counters)
         char text[SCORE_BINS * 21 + 1] = "";
         for (int b = 0; b < SCORE_BINS; b++)
             snprintf(text + strlen(text), sizeof(text) - strlen(text), " %" PRIu64, bins[b]);
-        log_info("scores of %s in this attempt, %d bins from 0 to 1:%s", run->cascade.stages[s].name, SCORE_BINS,
-                 text);
+        log_info("scores of %s in this attempt, %d bins from 0 to 1:%s", run->cascade.stages[s].name,
+                 SCORE_BINS, text);
     }
 }
 

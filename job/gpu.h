@@ -9,21 +9,21 @@
 #include "job/run.h"
 
 /*
- * Collective. Bind this rank to a GPU of its host by its rank there, and join the GPUs. STATUS_USAGE, saying what to
- * type, where two ranks would share one; a rank that cannot join makes all leave.
+ * Collective. Bind this rank to a GPU of its host by its rank there, and join the GPUs. STATUS_USAGE, saying
+ * what to type, where two ranks would share one; a rank that cannot join makes all leave.
  */
 enum status gpu_join(struct run *run);
 void gpu_leave(struct run *run);
 
 /*
- * Collective. The weights of the stages, in the order of the options: rank 0 reads the files, the others get them
- * over NCCL. OUT run->shared_weights; nothing with one rank.
+ * Collective. The weights of the stages, in the order of the options: rank 0 reads the files, the others get
+ * them over NCCL. OUT run->shared_weights; nothing with one rank.
  */
 enum status gpu_share_weights(struct run *run);
 
 /*
- * Collective: open the engine, first on one rank of each model of GPU, which chooses the cuDNN plans and keeps them
- * with the run, then on the others, which take them.
+ * Collective: open the engine, first on one rank of each model of GPU, which chooses the cuDNN plans and
+ * keeps them with the run, then on the others, which take them.
  */
 enum status gpu_open_engine(struct run *run, const struct engine_options *options);
 
@@ -31,8 +31,8 @@ enum status gpu_open_engine(struct run *run, const struct engine_options *option
 enum status gpu_note_events(struct run *run);
 
 /*
- * Collective, after the shard loop: rows by status, flags and score histograms added up over NCCL and, to check it,
- * over MPI; rank 0 logs the histograms. Left out where a GPU has failed meanwhile.
+ * Collective, after the shard loop: rows by status, flags and score histograms added up over NCCL and, to
+ * check it, over MPI; rank 0 logs the histograms. Left out where a GPU has failed meanwhile.
  */
 enum status gpu_add_up(struct run *run, const struct pipeline_totals *own);
 

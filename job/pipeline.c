@@ -159,8 +159,8 @@ static int bin_of(float score)
 }
 
 /* IN scores: [n_stages], NaN: not run; NULL: none. */
-static void add_row(struct row_counts *counts, enum item_status status, enum verdict verdict, const float *scores,
-                    int n_stages)
+static void add_row(struct row_counts *counts, enum item_status status, enum verdict verdict,
+                    const float *scores, int n_stages)
 {
     counts->rows_by_status[status]++;
     counts->n_flagged += verdict == VERDICT_FLAGGED;

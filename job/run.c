@@ -130,7 +130,8 @@ out:
 }
 
 /* Of a stage: its own, else what --precision says, else what auto has come to. */
-static enum status choose_precision(const struct run *run, const struct stage_option *given, enum precision *out)
+static enum status choose_precision(const struct run *run, const struct stage_option *given,
+                                    enum precision *out)
 {
     enum status rc = STATUS_OK;
     static const enum precision of_choice[] = {[PRECISION_CHOICE_F32] = PRECISION_F32,
@@ -140,7 +141,8 @@ static enum status choose_precision(const struct run *run, const struct stage_op
 
     *out = choice == PRECISION_CHOICE_AUTO ? run->choice.precision : of_choice[choice];
     if (run->choice.is_cuda && *out == PRECISION_F32)
-        FAIL(STATUS_USAGE, "stage %s: the cuda engine computes in f16 or bf16, not f32: use --engine cpu for f32",
+        FAIL(STATUS_USAGE,
+             "stage %s: the cuda engine computes in f16 or bf16, not f32: use --engine cpu for f32",
              given->name);
     if (!run->choice.is_cuda && *out == PRECISION_F16)
         FAIL(STATUS_USAGE, "stage %s: precision f16 is for GPUs: use f32, bf16 or auto with --engine cpu",

@@ -41,9 +41,9 @@ struct run {
 
 /*
  * Each step is collective and ends with all ranks agreeing. In this order:
- * the engine and the precision are chosen (engine_choice.h), GPUs bound (gpu.h) and weights loaded; the manifest is
- * planned (rank 0) or the plan in OUT/plan checked; the order of the stages is given, read or measured; the run gets its fingerprint, which is
- * compared with the one in OUT/plan; the engine is opened.
+ * the engine and the precision are chosen (engine_choice.h), GPUs bound (gpu.h) and weights loaded; the
+ * manifest is planned (rank 0) or the plan in OUT/plan checked; the order of the stages is given, read or
+ * measured; the run gets its fingerprint, which is compared with the one in OUT/plan; the engine is opened.
  */
 enum status run_plan(struct run *run);
 enum status run_load_stages(struct run *run);

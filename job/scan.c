@@ -37,7 +37,7 @@ struct sweep {
     uint64_t *missing;        /* rank 0: the shards to hand out; owned */
     uint64_t n_parts_written;
     struct pipeline_totals counted; /* by this rank, when its loop has ended */
-    uint64_t rows_done_before; /* by earlier attempts, on rank 0 */
+    uint64_t rows_done_before;      /* by earlier attempts, on rank 0 */
     uint64_t shards_done_before;
     enum status outcome; /* why this rank stopped claiming, or STATUS_OK */
     bool no_more;        /* to claim */

@@ -18,7 +18,12 @@
 #define STAGE_OPTION_NAME_SIZE 32 /* with its NUL; as STAGE_NAME_SIZE of kernels/cascade.h */
 #define STAGE_OPTION_CLASS_LIMIT 1000000
 
-enum precision_choice { PRECISION_CHOICE_AUTO, PRECISION_CHOICE_F32, PRECISION_CHOICE_BF16, PRECISION_CHOICE_F16 };
+enum precision_choice {
+    PRECISION_CHOICE_AUTO,
+    PRECISION_CHOICE_F32,
+    PRECISION_CHOICE_BF16,
+    PRECISION_CHOICE_F16
+};
 #define PRECISION_CHOICES "auto|f32|bf16|f16"
 
 /* Classes first..last, both included. */

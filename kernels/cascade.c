@@ -5,7 +5,8 @@
 
 const char *precision_name(enum precision precision)
 {
-    static const char *const names[] = {[PRECISION_F32] = "f32", [PRECISION_BF16] = "bf16", [PRECISION_F16] = "f16"};
+    static const char *const names[] = {
+        [PRECISION_F32] = "f32", [PRECISION_BF16] = "bf16", [PRECISION_F16] = "f16"};
     return names[precision];
 }
 

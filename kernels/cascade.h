@@ -78,8 +78,9 @@ void cascade_reorder(struct cascade *cascade, const int *order);
 
 /*
  * Load a stage: open and check the weights, recognise the network, build its plain list.
- * IN: name, weights_path, threshold, mean, std, variants; weights where they are open already, else NULL; `classes_text`, `head_text` as in class_set_parse.
- * A stage named like an architecture must be one ("is this a DenseNet121?"). stage_close frees what it made.
+ * IN: name, weights_path, threshold, mean, std, variants; weights where they are open already, else NULL;
+ * `classes_text`, `head_text` as in class_set_parse. A stage named like an architecture must be one ("is this
+ * a DenseNet121?"). stage_close frees what it made.
  */
 enum status stage_open(struct stage *stage, int size, const char *classes_text, const char *head_text);
 void stage_close(struct stage *stage);

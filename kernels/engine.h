@@ -44,7 +44,7 @@ struct engine_options {
 
 /* What happened to an engine, for the records. */
 struct engine_notes {
-    int n_halvings;     /* times that memory ran out and the batch was halved: scores may differ by rounding */
+    int n_halvings; /* times that memory ran out and the batch was halved: scores may differ by rounding */
     bool device_failed; /* it computes no more; the log says why */
 };
 
@@ -67,7 +67,8 @@ struct engine {
     int max_instances; /* that may run side by side */
     char device[96];   /* for people: "AVX-512 BF16 (oneDNN 2.6.3)" */
     enum status (*instance_open)(struct engine *engine, struct engine_instance **out);
-    void (*read_notes)(struct engine *engine, struct engine_notes *out); /* NULL: nothing ever happens to it */
+    void (*read_notes)(struct engine *engine,
+                       struct engine_notes *out); /* NULL: nothing ever happens to it */
     void (*close)(struct engine *engine);
 };
 
@@ -85,7 +86,8 @@ enum status engine_cuda_open(const struct cascade *cascade, const struct engine_
                              struct engine **out);
 
 /* The largest power of two up to 256 that fits into the device's free memory. */
-enum status engine_cuda_fit_batch(const struct cascade *cascade, const struct engine_options *options, int *batch);
+enum status engine_cuda_fit_batch(const struct cascade *cascade, const struct engine_options *options,
+                                  int *batch);
 
 /* Does this CPU run bf16 at more than f32's speed? What --precision auto asks. */
 bool engine_cpu_has_bf16(void);

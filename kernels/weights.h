@@ -49,8 +49,8 @@ struct weights {
 enum status weights_open(const char *path, struct weights **out);
 
 /*
- * The same of a file's content in memory. IN map: [n_bytes], from mmap; owned by the weights from now on, also on
- * failure. path: for messages.
+ * The same of a file's content in memory. IN map: [n_bytes], from mmap; owned by the weights from now on,
+ * also on failure. path: for messages.
  */
 enum status weights_open_map(const char *path, unsigned char *map, size_t n_bytes, struct weights **out);
 

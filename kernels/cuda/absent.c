@@ -5,8 +5,9 @@
 
 static enum status refuse(void)
 {
-    log_error("this eyesore was built without CUDA: use --engine cpu, or build with -DWITH_CUDA=ON where nvcc, "
-              "cuDNN and NCCL are installed");
+    log_error(
+        "this eyesore was built without CUDA: use --engine cpu, or build with -DWITH_CUDA=ON where nvcc, "
+        "cuDNN and NCCL are installed");
     return STATUS_USAGE;
 }
 
@@ -84,7 +85,8 @@ void group_close(struct group *group)
     (void)group; /* there never was one */
 }
 
-enum status engine_cuda_open(const struct cascade *cascade, const struct engine_options *options, struct engine **out)
+enum status engine_cuda_open(const struct cascade *cascade, const struct engine_options *options,
+                             struct engine **out)
 {
     (void)cascade;
     (void)options;
@@ -92,7 +94,8 @@ enum status engine_cuda_open(const struct cascade *cascade, const struct engine_
     return refuse();
 }
 
-enum status engine_cuda_fit_batch(const struct cascade *cascade, const struct engine_options *options, int *batch)
+enum status engine_cuda_fit_batch(const struct cascade *cascade, const struct engine_options *options,
+                                  int *batch)
 {
     (void)cascade;
     (void)options;

@@ -22,7 +22,8 @@ static struct program_pass describe_pass(const struct cuda_engine *e, const stru
 }
 
 /* What one turn of a pass's loop does, captured into the body of its while node. */
-static enum status capture_turn(struct cuda_engine *e, const struct cuda_pass *pass, cudaGraphConditionalHandle loop)
+static enum status capture_turn(struct cuda_engine *e, const struct cuda_pass *pass,
+                                cudaGraphConditionalHandle loop)
 {
     enum status rc = STATUS_OK;
     struct program_pass how = describe_pass(e, pass);
@@ -50,7 +51,8 @@ static enum status append_while(struct cuda_engine *e, cudaGraphConditionalHandl
     how.conditional.size = 1;
     TRY_CUDA(cudaStreamGetCaptureInfo(e->compute, &status, NULL, &graph, &before, NULL, &n_before));
     TRY_CUDA(cudaGraphAddNode(&node, graph, before, NULL, n_before, &how));
-    TRY_CUDA(cudaStreamUpdateCaptureDependencies(e->compute, &node, NULL, 1, cudaStreamSetCaptureDependencies));
+    TRY_CUDA(
+        cudaStreamUpdateCaptureDependencies(e->compute, &node, NULL, 1, cudaStreamSetCaptureDependencies));
     *body = how.conditional.phGraph_out[0];
 out:
     return rc;
@@ -98,7 +100,8 @@ enum status capture_cascade(struct cuda_engine *e, cudaGraphExec_t *out)
 
     TRY_CUDNN(cudnnSetStream(e->handle, e->body));
     TRY_CUDA(cudaGraphCreate(&graph, 0));
-    TRY_CUDA(cudaStreamBeginCaptureToGraph(e->compute, graph, NULL, NULL, 0, cudaStreamCaptureModeThreadLocal));
+    TRY_CUDA(
+        cudaStreamBeginCaptureToGraph(e->compute, graph, NULL, NULL, 0, cudaStreamCaptureModeThreadLocal));
     capturing = true;
     TRY(capture_all(e, graph));
     capturing = false;

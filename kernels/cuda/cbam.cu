@@ -143,10 +143,14 @@ extern "C" cudaError_t cbam_excite_launch(const struct cbam_args *args, cudaStre
     return cudaGetLastError();
 }
 
-/* ---- spatial: `width` lanes for each place, as many as it has vectors, 32 at most. */
+/*
+ * ---- spatial: `width` lanes for each place, as many as it has vectors, 32 at most. Walks the pictures
+ * backwards: it begins with those that squeeze read last and ends with those that apply reads first, which
+ * the L2 cache may still hold.
+ */
 template <typename T> KERNEL(THREADS, 8) cbam_spatial(struct cbam_args args, int width)
 {
-    int place = thread_index() / width, picture = (int)blockIdx.y;
+    int place = thread_index() / width, picture = (int)(gridDim.y - 1 - blockIdx.y);
     int n_places = args.x.h * args.x.w, c = args.x.c, lane = (int)threadIdx.x % width;
     const float *gate = args.gate + (size_t)picture * (size_t)c;
     float sum = 0, top = -INFINITY;

@@ -5,15 +5,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* Say it, and where it is the place's fault keep it for the records. */
-static enum status conclude(enum status status, struct call_site at, const char *library, const char *code,
+enum status call_conclude(enum status status, struct call_site at, const char *library, const char *code,
                             const char *detail)
 {
     char host[256] = "?", text[DEVICE_FAULT_SIZE];
 
     gethostname(host, sizeof(host) - 1);
-    snprintf(text, sizeof(text), "%s: %s (%.300s) on host %s, %s, at %s:%d: %.200s", library, code, detail, host,
-             device_label(), at.file, at.line, at.call);
+    snprintf(text, sizeof(text), "%s: %s (%.300s) on host %s, %s, at %s:%d: %.200s", library, code, detail,
+             host, device_label(), at.file, at.line, at.call);
     log_line(status == STATUS_MEMORY ? LOG_WARN : LOG_ERROR, "%s", text);
     if (status == STATUS_PLACE)
         device_note_fault(text);
@@ -41,7 +40,8 @@ enum status cuda_status(cudaError_t error, struct call_site at)
 {
     if (error == cudaSuccess)
         return STATUS_OK;
-    return conclude(judge_cuda(error), at, "CUDA", cudaGetErrorName(error), cudaGetErrorString(error));
+    (void)cudaGetLastError(); /* else the next launch would report it once more; a sticky one stays */
+    return call_conclude(judge_cuda(error), at, "CUDA", cudaGetErrorName(error), cudaGetErrorString(error));
 }
 
 static enum status judge_cudnn(cudnnStatus_t error)
@@ -62,14 +62,5 @@ enum status cudnn_status(cudnnStatus_t error, struct call_site at)
     if (error == CUDNN_STATUS_SUCCESS)
         return STATUS_OK;
     cudnnGetLastErrorString(detail, sizeof(detail));
-    return conclude(judge_cudnn(error), at, "cuDNN", cudnnGetErrorString(error), detail);
-}
-
-enum status nccl_status(ncclResult_t error, struct call_site at)
-{
-    if (error == ncclSuccess || error == ncclInProgress)
-        return STATUS_OK;
-    bool misused = error == ncclInvalidArgument || error == ncclInvalidUsage;
-    return conclude(misused ? STATUS_INTERNAL : STATUS_PLACE, at, "NCCL", ncclGetErrorString(error),
-                    ncclGetLastError(NULL));
+    return call_conclude(judge_cudnn(error), at, "cuDNN", cudnnGetErrorString(error), detail);
 }

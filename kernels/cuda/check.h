@@ -1,6 +1,6 @@
 /*
- * What becomes of a status of CUDA, cuDNN or NCCL. Each is checked where the call is made and logged once, with
- * the call, the place in the source, the device and the host. Internal to kernels/cuda.
+ * What becomes of a status of CUDA or cuDNN (group.c: NCCL). Each is checked where the call is made and logged once,
+ * with the call, the place in the source, the device and the host. Internal to kernels/cuda.
  *
  *     out of memory                          STATUS_MEMORY    the engine halves its batch and goes on
  *     a call made wrongly (bad parameter)    STATUS_INTERNAL  a bug: the job ends
@@ -14,7 +14,6 @@
 
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
-#include <nccl.h>
 
 /* Where in the source: CUDA_HERE. */
 struct call_site {
@@ -23,12 +22,14 @@ struct call_site {
 };
 #define CUDA_HERE(text) ((struct call_site){__FILE__, text, __LINE__})
 
+/* Say what came of a call, and where it is the place's fault keep it for the records. Returns `status`. */
+enum status call_conclude(enum status status, struct call_site at, const char *library, const char *code,
+                          const char *detail);
+
 enum status cuda_status(cudaError_t error, struct call_site at);
 enum status cudnn_status(cudnnStatus_t error, struct call_site at);
-enum status nccl_status(ncclResult_t error, struct call_site at);
 
 #define TRY_CUDA(call) TRY(cuda_status((call), CUDA_HERE(#call)))
 #define TRY_CUDNN(call) TRY(cudnn_status((call), CUDA_HERE(#call)))
-#define TRY_NCCL(call) TRY(nccl_status((call), CUDA_HERE(#call)))
 
 #endif

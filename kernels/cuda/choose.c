@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define N_CANDIDATES 4                           /* more would mostly cost time at the first use */
-#define N_TIMED 5                                /* runs of each, behind one to warm up */
+#define N_CANDIDATES 10                           /* B200's 128x64 tiles come sixth and later */
+#define N_TIMED 5                                 /* runs of each, behind one to warm up */
 #define WORKSPACE_LIMIT_BYTES ((size_t)512 << 20) /* hungrier plans are passed over */
 
 /* What a choice needs besides the convolution. */
@@ -22,7 +22,8 @@ struct chooser {
     int n_timed; /* convolutions timed so far */
 };
 
-static enum status time_plan(struct chooser *c, int index, const struct conv_plan *plan, void *workspace, float *ms)
+static enum status time_plan(struct chooser *c, int index, const struct conv_plan *plan, void *workspace,
+                             float *ms)
 {
     enum status rc = STATUS_OK;
     struct conv_pointers at = device_program_conv_pointers(c->program, index, c->memory);
@@ -52,7 +53,8 @@ static enum status race(struct chooser *c, int index, const struct conv_plan *pl
         if (plans[i].workspace_bytes > WORKSPACE_LIMIT_BYTES)
             continue;
         if (plans[i].workspace_bytes > 0) {
-            enum status room = cuda_status(cudaMalloc(&workspace, plans[i].workspace_bytes), CUDA_HERE("cudaMalloc"));
+            enum status room =
+                cuda_status(cudaMalloc(&workspace, plans[i].workspace_bytes), CUDA_HERE("cudaMalloc"));
             if (room == STATUS_MEMORY)
                 continue;
             TRY(room);
@@ -73,7 +75,8 @@ out:
     return rc;
 }
 
-static enum status time_candidates(struct chooser *c, int index, const struct conv_spec *spec, const char *key)
+static enum status time_candidates(struct chooser *c, int index, const struct conv_spec *spec,
+                                   const char *key)
 {
     enum status rc = STATUS_OK;
     struct conv_graph *graph = NULL;
@@ -116,7 +119,8 @@ static enum status choose(struct chooser *c, int index)
         if (rc != STATUS_MISMATCH)
             goto out;
         rc = STATUS_OK;
-        log_warn("the plan kept for %s is not taken by this cuDNN: choosing anew; scores may differ in the last bits",
+        log_warn("the plan kept for %s is not taken by this cuDNN: choosing anew; scores may differ in the "
+                 "last bits",
                  key);
     }
     TRY(time_candidates(c, index, &spec, key));
@@ -129,7 +133,8 @@ enum status device_program_choose_plans(struct device_program *p, cudnnHandle_t 
                                         struct plan_store *store, const struct program_memory *at)
 {
     enum status rc = STATUS_OK;
-    struct chooser c = {.program = p, .target = {.handle = handle}, .stream = stream, .store = store, .memory = at};
+    struct chooser c = {
+        .program = p, .target = {.handle = handle}, .stream = stream, .store = store, .memory = at};
 
     TRY_CUDA(cudaEventCreate(&c.start));
     TRY_CUDA(cudaEventCreate(&c.end));

@@ -18,8 +18,8 @@ struct conv_graph {
     cudnnBackendDescriptor_t whole;
 };
 
-static enum status set(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
-                       int64_t n, const void *values)
+static enum status set(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name,
+                       cudnnBackendAttributeType_t type, int64_t n, const void *values)
 {
     enum status rc = STATUS_OK;
     TRY_CUDNN(cudnnBackendSetAttribute(d, name, type, n, values));
@@ -33,7 +33,8 @@ static enum status set_descriptor(cudnnBackendDescriptor_t d, cudnnBackendAttrib
     return set(d, name, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &value);
 }
 
-static enum status hold(struct conv_graph *g, cudnnBackendDescriptorType_t type, cudnnBackendDescriptor_t *out)
+static enum status hold(struct conv_graph *g, cudnnBackendDescriptorType_t type,
+                        cudnnBackendDescriptor_t *out)
 {
     enum status rc = STATUS_OK;
 
@@ -52,12 +53,14 @@ struct tensor_spec {
     bool is_virtual;
 };
 
-static enum status make_tensor(struct conv_graph *g, const struct tensor_spec *s, cudnnBackendDescriptor_t *out)
+static enum status make_tensor(struct conv_graph *g, const struct tensor_spec *s,
+                               cudnnBackendDescriptor_t *out)
 {
     enum status rc = STATUS_OK;
     int64_t place = s->pitch, dims[] = {s->n, s->c, s->h, s->w};
     int64_t strides[] = {place * s->h * s->w, 1, place * s->w, place};
-    int64_t alignment = s->pitch % 8 == 0 || s->h * s->w == 1 ? ALIGNMENT : 8; /* the input's 4 channels of 2 bytes */
+    int64_t alignment =
+        s->pitch % 8 == 0 || s->h * s->w == 1 ? ALIGNMENT : 8; /* the input's 4 channels of 2 bytes */
 
     TRY(hold(g, CUDNN_BACKEND_TENSOR_DESCRIPTOR, out));
     TRY(set(*out, CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, 1, &s->type));
@@ -73,7 +76,8 @@ out:
 
 /* y = x op b; b NULL: y = op(x). `upper`: of a ReLU, or 0. */
 static enum status add_pointwise(struct conv_graph *g, cudnnPointwiseMode_t mode, double upper,
-                                 cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t b, cudnnBackendDescriptor_t y)
+                                 cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t b,
+                                 cudnnBackendDescriptor_t y)
 {
     enum status rc = STATUS_OK;
     cudnnBackendDescriptor_t how, op;
@@ -115,8 +119,9 @@ struct chain {
 };
 
 /* One more link. `result` NULL: a virtual tensor of `type`. */
-static enum status chain_add(struct chain *chain, cudnnPointwiseMode_t mode, double upper, cudnnBackendDescriptor_t b,
-                             cudnnDataType_t type, cudnnBackendDescriptor_t result)
+static enum status chain_add(struct chain *chain, cudnnPointwiseMode_t mode, double upper,
+                             cudnnBackendDescriptor_t b, cudnnDataType_t type,
+                             cudnnBackendDescriptor_t result)
 {
     enum status rc = STATUS_OK;
 
@@ -154,7 +159,8 @@ static enum status add_prologue(struct conv_graph *g, const struct conv_spec *s,
     TRY(make_vector(g, UID_SHIFT, s->c, &shift));
     TRY(chain_add(&chain, CUDNN_POINTWISE_MUL, 0, scale, CUDNN_DATA_FLOAT, NULL));
     bool activates = s->prologue_activation != KERNEL_NONE;
-    TRY(chain_add(&chain, CUDNN_POINTWISE_ADD, 0, shift, activates ? CUDNN_DATA_FLOAT : data_type(s->element), NULL));
+    TRY(chain_add(&chain, CUDNN_POINTWISE_ADD, 0, shift, activates ? CUDNN_DATA_FLOAT : data_type(s->element),
+                  NULL));
     if (activates)
         TRY(chain_add(&chain, CUDNN_POINTWISE_RELU_FWD, upper_clip(s->prologue_activation), NULL,
                       data_type(s->element), NULL));
@@ -163,8 +169,8 @@ out:
     return rc;
 }
 
-static enum status add_convolution(struct conv_graph *g, const struct conv_spec *s, cudnnBackendDescriptor_t x,
-                                   cudnnBackendDescriptor_t y)
+static enum status add_convolution(struct conv_graph *g, const struct conv_spec *s,
+                                   cudnnBackendDescriptor_t x, cudnnBackendDescriptor_t y)
 {
     enum status rc = STATUS_OK;
     struct tensor_spec filter = {UID_W, s->k, s->c, s->kernel, s->kernel, s->c, data_type(s->element), false};
@@ -202,7 +208,8 @@ static enum status add_convolution_and_epilogue(struct conv_graph *g, const stru
                                                 cudnnBackendDescriptor_t x)
 {
     enum status rc = STATUS_OK;
-    struct tensor_spec to = {UID_Y, s->n, s->k, s->out_h, s->out_w, s->out_pitch, data_type(s->element), false};
+    struct tensor_spec to = {UID_Y, s->n, s->k, s->out_h, s->out_w, s->out_pitch, data_type(s->element),
+                             false};
     struct tensor_spec plus = to, inner = to;
     cudnnBackendDescriptor_t y, first, bias, residual;
     bool adds = s->residual_pitch != 0, activates = s->activation != KERNEL_NONE;
@@ -223,15 +230,18 @@ static enum status add_convolution_and_epilogue(struct conv_graph *g, const stru
         TRY(chain_add(&chain, CUDNN_POINTWISE_ADD, 0, residual, CUDNN_DATA_FLOAT, activates ? NULL : y));
     }
     if (activates)
-        TRY(chain_add(&chain, CUDNN_POINTWISE_RELU_FWD, upper_clip(s->activation), NULL, CUDNN_DATA_FLOAT, y));
-    /* Alone, cuDNN prefers kernels that write y packed to a workspace and copy it to its slice; fused, none. */
+        TRY(chain_add(&chain, CUDNN_POINTWISE_RELU_FWD, upper_clip(s->activation), NULL, CUDNN_DATA_FLOAT,
+                      y));
+    /* Alone, cuDNN prefers kernels that write y packed to a workspace and copy it to its slice; fused, none.
+     */
     if (!s->has_bias && !adds && !activates)
         TRY(chain_add(&chain, CUDNN_POINTWISE_IDENTITY, 0, NULL, CUDNN_DATA_FLOAT, y));
 out:
     return rc;
 }
 
-enum status conv_graph_open(const struct conv_spec *spec, const struct conv_target *target, struct conv_graph **out)
+enum status conv_graph_open(const struct conv_spec *spec, const struct conv_target *target,
+                            struct conv_graph **out)
 {
     enum status rc = STATUS_OK;
     struct conv_graph *g = calloc(1, sizeof(*g));
@@ -268,7 +278,8 @@ cudnnBackendDescriptor_t conv_graph_whole(const struct conv_graph *graph)
     return graph->whole;
 }
 
-enum status conv_plan_execute(const struct conv_plan *plan, const struct conv_pointers *at, cudnnHandle_t handle)
+enum status conv_plan_execute(const struct conv_plan *plan, const struct conv_pointers *at,
+                              cudnnHandle_t handle)
 {
     enum status rc = STATUS_OK;
     cudnnBackendDescriptor_t pack = NULL;

@@ -8,8 +8,8 @@
 #ifndef EYESORE_KERNELS_CUDA_CONV_GRAPH_H
 #define EYESORE_KERNELS_CUDA_CONV_GRAPH_H
 
-#include "kernels/cuda/conv_spec.h"
 #include "kernels/cuda/check.h"
+#include "kernels/cuda/conv_spec.h"
 
 /* What plans are made for: a device in hand, or (tests without one) a described one. The other is NULL. */
 struct conv_target {
@@ -20,7 +20,8 @@ struct conv_target {
 struct conv_graph;
 
 /* IN spec: checked (conv_spec_make). OUT: conv_graph_close. */
-enum status conv_graph_open(const struct conv_spec *spec, const struct conv_target *target, struct conv_graph **out);
+enum status conv_graph_open(const struct conv_spec *spec, const struct conv_target *target,
+                            struct conv_graph **out);
 void conv_graph_close(struct conv_graph *graph);
 
 /* The finalised operation graph, owned by `graph`: for conv_plan.c. */
@@ -42,8 +43,8 @@ enum status conv_graph_plans(const struct conv_graph *graph, const struct conv_t
                              struct conv_plan *plans, int *n_plans);
 void conv_plan_close(struct conv_plan *plan);
 
-/* A plan as JSON text, from which the same version of cuDNN makes the same plan in a millisecond. OUT json: the
- * caller frees. */
+/* A plan as JSON text, from which the same version of cuDNN makes the same plan in a millisecond. OUT json:
+ * the caller frees. */
 enum status conv_plan_save(const struct conv_plan *plan, char **json);
 
 /* STATUS_MISMATCH, quietly, where cuDNN does not take it: of another version or device, or damaged. */
@@ -59,6 +60,7 @@ struct conv_pointers {
 };
 
 /* Enqueue on the handle's stream. */
-enum status conv_plan_execute(const struct conv_plan *plan, const struct conv_pointers *at, cudnnHandle_t handle);
+enum status conv_plan_execute(const struct conv_plan *plan, const struct conv_pointers *at,
+                              cudnnHandle_t handle);
 
 #endif

@@ -26,9 +26,10 @@ static enum status read_notes(cudnnBackendDescriptor_t config, struct engine_not
 
     *out = (struct engine_notes){.deterministic = true};
     TRY_CUDNN(cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine));
-    TRY_CUDNN(cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &n,
-                                       &engine));
-    TRY_CUDNN(cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n, &out->index));
+    TRY_CUDNN(cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
+                                       &n, &engine));
+    TRY_CUDNN(cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, 1, &n,
+                                       &out->index));
     TRY_CUDNN(cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
                                        CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n, notes));
     for (int64_t i = 0; i < n && i < CUDNN_NUMERICAL_NOTE_TYPE_COUNT; i++) {
@@ -49,21 +50,21 @@ static enum status finalise_plan(cudnnBackendDescriptor_t config, const struct c
     int64_t n = 0, bytes = 0;
 
     TRY_CUDNN(cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &d));
-    TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                                       &config));
+    TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
+                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config));
     if (target->handle != NULL)
-        TRY_CUDNN(
-            cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &target->handle));
+        TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1,
+                                           &target->handle));
     else
-        TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                                           &target->properties));
+        TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
+                                           CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &target->properties));
     cudnnStatus_t error = cudnnBackendFinalize(d);
     if (CUDNN_STATUS_CATEGORY(error) == CUDNN_STATUS_NOT_SUPPORTED ||
         error == CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED)
         goto out;
     TRY(cudnn_status(error, CUDA_HERE("cudnnBackendFinalize(plan)")));
-    TRY_CUDNN(
-        cudnnBackendGetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &bytes));
+    TRY_CUDNN(cudnnBackendGetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
+                                       &bytes));
     plan->workspace_bytes = (size_t)bytes;
     plan->descriptor = d;
     d = NULL;
@@ -77,7 +78,8 @@ struct candidates {
     int n, limit;
 };
 
-static enum status consider(cudnnBackendDescriptor_t config, const struct conv_target *target, struct candidates *c)
+static enum status consider(cudnnBackendDescriptor_t config, const struct conv_target *target,
+                            struct candidates *c)
 {
     enum status rc = STATUS_OK;
     struct engine_notes notes;
@@ -103,12 +105,12 @@ static enum status open_heuristic(cudnnBackendDescriptor_t graph, const struct c
     cudnnBackendDescriptor_t h = NULL;
 
     TRY_CUDNN(cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, &h));
-    TRY_CUDNN(cudnnBackendSetAttribute(h, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                                       &graph));
+    TRY_CUDNN(cudnnBackendSetAttribute(h, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH,
+                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &graph));
     TRY_CUDNN(cudnnBackendSetAttribute(h, CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode));
     if (target->properties != NULL)
-        TRY_CUDNN(cudnnBackendSetAttribute(h, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                                           &target->properties));
+        TRY_CUDNN(cudnnBackendSetAttribute(h, CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+                                           1, &target->properties));
     cudnnStatus_t error = cudnnBackendFinalize(h);
     if (CUDNN_STATUS_CATEGORY(error) == CUDNN_STATUS_NOT_SUPPORTED)
         goto out;
@@ -121,8 +123,8 @@ out:
 }
 
 /* The results of one heuristic, as far as the limit reaches. */
-static enum status ask(cudnnBackendDescriptor_t graph, const struct conv_target *target, cudnnBackendHeurMode_t mode,
-                       struct candidates *c)
+static enum status ask(cudnnBackendDescriptor_t graph, const struct conv_target *target,
+                       cudnnBackendHeurMode_t mode, struct candidates *c)
 {
     enum status rc = STATUS_OK;
     cudnnBackendDescriptor_t heuristic = NULL, configs[MAX_CONFIGS] = {NULL};
@@ -133,8 +135,8 @@ static enum status ask(cudnnBackendDescriptor_t graph, const struct conv_target 
         goto out;
     for (int i = 0; i < MAX_CONFIGS; i++)
         TRY_CUDNN(cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &configs[i]));
-    TRY_CUDNN(cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-                                       MAX_CONFIGS, &n, configs));
+    TRY_CUDNN(cudnnBackendGetAttribute(heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, MAX_CONFIGS, &n, configs));
     for (int64_t i = 0; i < n && i < MAX_CONFIGS && c->n < c->limit; i++)
         TRY(consider(configs[i], target, c));
 out:
@@ -201,19 +203,19 @@ enum status conv_plan_load(const char *json, const struct conv_target *target, s
 
     TRY_CUDNN(cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &d));
     if (target->handle != NULL)
-        TRY_CUDNN(
-            cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &target->handle));
+        TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1,
+                                           &target->handle));
     else
-        TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
-                                           &target->properties));
+        TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
+                                           CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &target->properties));
     if (cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
                                  (int64_t)strlen(json) + 1, json) != CUDNN_STATUS_SUCCESS ||
         cudnnBackendFinalize(d) != CUDNN_STATUS_SUCCESS) {
         rc = STATUS_MISMATCH;
         goto out;
     }
-    TRY_CUDNN(
-        cudnnBackendGetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n, &bytes));
+    TRY_CUDNN(cudnnBackendGetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
+                                       &bytes));
     plan = (struct conv_plan){.descriptor = d, .engine = -1, .workspace_bytes = (size_t)bytes};
     d = NULL;
     *out = plan;

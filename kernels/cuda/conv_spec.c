@@ -8,20 +8,23 @@ static int windows(int size, const struct op *op)
     return (size + 2 * op->pad - op->kernel) / op->stride + 1;
 }
 
-static enum status check_slice(const char *name, const char *what, const struct graph *g, const struct operand *o)
+static enum status check_slice(const char *name, const char *what, const struct graph *g,
+                               const struct operand *o)
 {
     enum status rc = STATUS_OK;
     const struct shape *buffer = &g->buffers[o->buffer].shape;
 
     if (o->shape.h != buffer->h || o->shape.w != buffer->w || o->first_channel < 0 || o->shape.c < 1 ||
         o->first_channel + o->shape.c > o->pitch)
-        FAIL(STATUS_INTERNAL, "%s: %s [%d,%d,%d] from channel %d is no slice of a buffer [%d,%d,%d]", name, what,
-             o->shape.c, o->shape.h, o->shape.w, o->first_channel, buffer->c, buffer->h, buffer->w);
-    if (o->pitch % CUDA_CHANNEL_ALIGN != 0 || o->pitch < buffer->c || o->pitch >= buffer->c + CUDA_CHANNEL_ALIGN)
-        FAIL(STATUS_INTERNAL, "%s: %s has a pitch of %d elements, its buffer %d channels", name, what, o->pitch,
-             buffer->c);
+        FAIL(STATUS_INTERNAL, "%s: %s [%d,%d,%d] from channel %d is no slice of a buffer [%d,%d,%d]", name,
+             what, o->shape.c, o->shape.h, o->shape.w, o->first_channel, buffer->c, buffer->h, buffer->w);
+    if (o->pitch % CUDA_CHANNEL_ALIGN != 0 || o->pitch < buffer->c ||
+        o->pitch >= buffer->c + CUDA_CHANNEL_ALIGN)
+        FAIL(STATUS_INTERNAL, "%s: %s has a pitch of %d elements, its buffer %d channels", name, what,
+             o->pitch, buffer->c);
     if (o->first_channel % CUDA_CHANNEL_ALIGN != 0)
-        FAIL(STATUS_INTERNAL, "%s: %s starts at channel %d, which is not aligned", name, what, o->first_channel);
+        FAIL(STATUS_INTERNAL, "%s: %s starts at channel %d, which is not aligned", name, what,
+             o->first_channel);
 out:
     return rc;
 }
@@ -43,7 +46,8 @@ static enum status check_weight(const struct op *op, int c, int k)
 
     if (w == NULL || w->n_dims < 2 || w->dim[0] != k || w->dim[1] != c ||
         w->n_elements != (int64_t)k * c * op->kernel * op->kernel)
-        FAIL(STATUS_INTERNAL, "%s: the weight does not fit [%d,%d,%d,%d]", op->name, k, c, op->kernel, op->kernel);
+        FAIL(STATUS_INTERNAL, "%s: the weight does not fit [%d,%d,%d,%d]", op->name, k, c, op->kernel,
+             op->kernel);
 out:
     return rc;
 }
@@ -54,13 +58,13 @@ static enum status check_sizes(const struct op *op, const struct device_step *st
     enum status rc = STATUS_OK;
     const struct shape *in = &step->in.shape, *out = &step->out.shape, *r = &step->residual.shape;
 
-    if (op->kernel < 1 || op->stride < 1 || op->pad < 0 || op->pad >= op->kernel || out->h != windows(in->h, op) ||
-        out->w != windows(in->w, op))
-        FAIL(STATUS_INTERNAL, "%s: a %dx%d window of stride %d, padding %d does not make %dx%d of %dx%d", op->name,
-             op->kernel, op->kernel, op->stride, op->pad, out->h, out->w, in->h, in->w);
+    if (op->kernel < 1 || op->stride < 1 || op->pad < 0 || op->pad >= op->kernel ||
+        out->h != windows(in->h, op) || out->w != windows(in->w, op))
+        FAIL(STATUS_INTERNAL, "%s: a %dx%d window of stride %d, padding %d does not make %dx%d of %dx%d",
+             op->name, op->kernel, op->kernel, op->stride, op->pad, out->h, out->w, in->h, in->w);
     if (step->residual.buffer != GRAPH_NONE && (r->c != out->c || r->h != out->h || r->w != out->w))
-        FAIL(STATUS_INTERNAL, "%s: the residual is [%d,%d,%d], the output [%d,%d,%d]", op->name, r->c, r->h, r->w,
-             out->c, out->h, out->w);
+        FAIL(STATUS_INTERNAL, "%s: the residual is [%d,%d,%d], the output [%d,%d,%d]", op->name, r->c, r->h,
+             r->w, out->c, out->h, out->w);
 out:
     return rc;
 }
@@ -114,9 +118,9 @@ enum status conv_spec_make(const struct device_steps *steps, int index, int n, e
         .pad = op->pad,
         .element = element,
         .has_prologue = step->prologue != GRAPH_NONE,
-        .prologue_activation =
-            step->prologue == GRAPH_NONE ? KERNEL_NONE
-                                         : (enum kernel_activation)steps->graph.ops[step->prologue].activation,
+        .prologue_activation = step->prologue == GRAPH_NONE
+                                   ? KERNEL_NONE
+                                   : (enum kernel_activation)steps->graph.ops[step->prologue].activation,
         .activation = (enum kernel_activation)op->activation,
         .has_bias = op->param[CONV_BIAS] != NULL,
     };
@@ -132,9 +136,9 @@ void conv_spec_key(const struct conv_spec *s, char key[CONV_KEY_SIZE])
 
     if (s->has_prologue)
         snprintf(prologue, sizeof(prologue), "-pre_%s", activations[s->prologue_activation]);
-    snprintf(key, CONV_KEY_SIZE, "%s-n%d-c%d_%d-%dx%d-k%d_%d-%dx%ds%dp%d%s%s-%s", elements[s->element], s->n, s->c,
-             s->in_pitch, s->h, s->w, s->k, s->out_pitch, s->kernel, s->kernel, s->stride, s->pad, prologue,
-             s->has_bias ? "-bias" : "", activations[s->activation]);
+    snprintf(key, CONV_KEY_SIZE, "%s-n%d-c%d_%d-%dx%d-k%d_%d-%dx%ds%dp%d%s%s-%s", elements[s->element], s->n,
+             s->c, s->in_pitch, s->h, s->w, s->k, s->out_pitch, s->kernel, s->kernel, s->stride, s->pad,
+             prologue, s->has_bias ? "-bias" : "", activations[s->activation]);
     if (s->residual_pitch != 0)
         snprintf(key + strlen(key), CONV_KEY_SIZE - strlen(key), "-plus_%d", s->residual_pitch);
 }

@@ -13,7 +13,7 @@
 
 /* y = act(conv(prologue(x)) + bias [+ residual]); stride and padding the same on all sides. */
 struct conv_spec {
-    int n, c, h, w;    /* of x */
+    int n, c, h, w; /* of x */
     int k, out_h, out_w;
     int in_pitch, out_pitch, residual_pitch; /* elements from a place to the next; residual_pitch 0: none */
     int kernel, stride, pad;

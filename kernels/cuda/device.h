@@ -18,8 +18,9 @@ bool device_is_built(void);
 int device_count(void);
 
 /*
- * Make device `index` this process's, before any other thread uses it. OUT name: "NVIDIA H100 80GB HBM3"; id: in
- * hexadecimal, of the card itself, whatever number it has in which process. STATUS_PLACE where it does not answer.
+ * Make device `index` this process's, before any other thread uses it. OUT name: "NVIDIA H100 80GB HBM3"; id:
+ * in hexadecimal, of the card itself, whatever number it has in which process. STATUS_PLACE where it does not
+ * answer.
  */
 enum status device_choose(int index, char name[DEVICE_NAME_SIZE], char id[DEVICE_ID_SIZE]);
 

@@ -22,21 +22,25 @@ static enum status check_limits(const struct device_program *p)
         int places = step->in.shape.h * step->in.shape.w;
         if (step->kind == STEP_HEAD && (step->in.shape.c > HEAD_MAX_CHANNELS || places > HEAD_MAX_PLACES))
             FAIL(STATUS_INPUT,
-                 "%s: the last feature map is [%d,%d,%d]; the cuda engine's head takes up to %d channels and %d places: "
+                 "%s: the last feature map is [%d,%d,%d]; the cuda engine's head takes up to %d channels and "
+                 "%d places: "
                  "use a smaller --size, or --engine cpu",
-                 g->arch, step->in.shape.c, step->in.shape.h, step->in.shape.w, HEAD_MAX_CHANNELS, HEAD_MAX_PLACES);
+                 g->arch, step->in.shape.c, step->in.shape.h, step->in.shape.w, HEAD_MAX_CHANNELS,
+                 HEAD_MAX_PLACES);
     }
 out:
     return rc;
 }
 
-enum status device_program_load(const struct stage *stage, enum precision precision, struct device_program *out)
+enum status device_program_load(const struct stage *stage, enum precision precision,
+                                struct device_program *out)
 {
     enum status rc = STATUS_OK;
     struct device_program p = {.element = precision == PRECISION_BF16 ? ELEMENT_BF16 : ELEMENT_F16};
 
     if (precision == PRECISION_F32)
-        FAIL(STATUS_USAGE, "stage %s: the cuda engine computes in f16 or bf16, not f32: use --engine cpu for f32",
+        FAIL(STATUS_USAGE,
+             "stage %s: the cuda engine computes in f16 or bf16, not f32: use --engine cpu for f32",
              stage->name);
     TRY(steps_make(&stage->plain, &p.steps));
     p.parameters = calloc((size_t)p.steps.n, sizeof(*p.parameters));
@@ -72,7 +76,8 @@ void device_program_close(struct device_program *program)
     *program = (struct device_program){0};
 }
 
-/* CBAM's scratch, in floats: pooled [n, 2, c], gate [n, c], maps [n, 2, places], each from a multiple of 64 on. */
+/* CBAM's scratch, in floats: pooled [n, 2, c], gate [n, c], maps [n, 2, places], each from a multiple of 64
+ * on. */
 struct cbam_scratch {
     size_t gate, maps, end;
 };
@@ -114,8 +119,8 @@ struct device_map device_program_map(const struct device_program *p, const struc
         return (struct device_map){0};
     buffer = &p->steps.graph.buffers[o->buffer];
     return (struct device_map){
-        .data = memory->arena +
-                (buffer->offset * (size_t)p->batch + (size_t)o->first_channel) * sizeof(uint16_t),
+        .data =
+            memory->arena + (buffer->offset * (size_t)p->batch + (size_t)o->first_channel) * sizeof(uint16_t),
         .n = p->batch,
         .h = o->shape.h,
         .w = o->shape.w,
@@ -161,8 +166,8 @@ out:
     return rc;
 }
 
-static enum status enqueue_pool(const struct device_program *p, int index, const struct program_memory *memory,
-                                cudaStream_t stream)
+static enum status enqueue_pool(const struct device_program *p, int index,
+                                const struct program_memory *memory, cudaStream_t stream)
 {
     enum status rc = STATUS_OK;
     const struct device_step *step = &p->steps.items[index];
@@ -183,8 +188,8 @@ out:
     return rc;
 }
 
-static enum status enqueue_depthwise(const struct device_program *p, int index, const struct program_memory *memory,
-                                     cudaStream_t stream)
+static enum status enqueue_depthwise(const struct device_program *p, int index,
+                                     const struct program_memory *memory, cudaStream_t stream)
 {
     enum status rc = STATUS_OK;
     const struct device_step *step = &p->steps.items[index];
@@ -204,8 +209,8 @@ out:
     return rc;
 }
 
-static enum status enqueue_cbam(const struct device_program *p, int index, const struct program_memory *memory,
-                                cudaStream_t stream)
+static enum status enqueue_cbam(const struct device_program *p, int index,
+                                const struct program_memory *memory, cudaStream_t stream)
 {
     enum status rc = STATUS_OK;
     const struct device_step *step = &p->steps.items[index];
@@ -239,8 +244,9 @@ out:
     return rc;
 }
 
-static enum status enqueue_head(const struct device_program *p, int index, const struct program_memory *memory,
-                                const struct program_pass *pass, cudaStream_t stream)
+static enum status enqueue_head(const struct device_program *p, int index,
+                                const struct program_memory *memory, const struct program_pass *pass,
+                                cudaStream_t stream)
 {
     enum status rc = STATUS_OK;
     const struct stage *rules = pass->rules;
@@ -274,8 +280,8 @@ out:
     return rc;
 }
 
-static enum status enqueue_conv(const struct device_program *p, int index, const struct program_memory *memory,
-                                cudnnHandle_t handle)
+static enum status enqueue_conv(const struct device_program *p, int index,
+                                const struct program_memory *memory, cudnnHandle_t handle)
 {
     struct conv_pointers at = device_program_conv_pointers(p, index, memory);
     return conv_plan_execute(&p->plans[index], &at, handle);

@@ -1,6 +1,6 @@
 /*
- * A stage at one precision, made ready for this GPU: steps with their parameters in device memory and a chosen
- * plan for each convolution. Internal to kernels/cuda.
+ * A stage at one precision, made ready for this GPU: steps with their parameters in device memory and a
+ * chosen plan for each convolution. Internal to kernels/cuda.
  */
 #ifndef EYESORE_KERNELS_CUDA_DEVICE_PROGRAM_H
 #define EYESORE_KERNELS_CUDA_DEVICE_PROGRAM_H
@@ -22,7 +22,7 @@ struct step_parameters {
 struct device_program {
     struct device_steps steps;
     enum element element;
-    int batch; /* pictures of a pass */
+    int batch;                          /* pictures of a pass */
     struct step_parameters *parameters; /* [steps.n] */
     void *parameter_memory;             /* device; owned */
     size_t parameter_bytes;
@@ -43,7 +43,8 @@ struct program_memory {
  * Lower the stage and upload its parameters, rounded to the precision; no plans yet.
  * STATUS_INPUT where a weight does not fit into float16. STATUS_MEMORY where the device is full.
  */
-enum status device_program_load(const struct stage *stage, enum precision precision, struct device_program *out);
+enum status device_program_load(const struct stage *stage, enum precision precision,
+                                struct device_program *out);
 void device_program_close(struct device_program *program);
 
 /* Set the batch and the sizes that follow from it; drops the plans of another batch. */
@@ -53,8 +54,9 @@ void device_program_set_batch(struct device_program *program, int batch);
  * A plan for every convolution at the batch in force: the store's, else the fastest of the candidates on this
  * device, which the store then keeps. `at`: memory to time them in; its workspace is not used.
  */
-enum status device_program_choose_plans(struct device_program *program, cudnnHandle_t handle, cudaStream_t stream,
-                                 struct plan_store *store, const struct program_memory *at);
+enum status device_program_choose_plans(struct device_program *program, cudnnHandle_t handle,
+                                        cudaStream_t stream, struct plan_store *store,
+                                        const struct program_memory *at);
 
 /* What a pass needs beyond its network. */
 struct program_pass {
@@ -69,8 +71,9 @@ struct program_pass {
 };
 
 /* Enqueue step `index` alone, its inputs being in place. */
-enum status device_program_enqueue_step(const struct device_program *program, int index, const struct program_memory *memory,
-                                 const struct program_pass *pass, cudnnHandle_t handle, cudaStream_t stream);
+enum status device_program_enqueue_step(const struct device_program *program, int index,
+                                        const struct program_memory *memory, const struct program_pass *pass,
+                                        cudnnHandle_t handle, cudaStream_t stream);
 
 /* The addresses of a convolution's call. */
 struct conv_pointers device_program_conv_pointers(const struct device_program *program, int index,
@@ -78,6 +81,6 @@ struct conv_pointers device_program_conv_pointers(const struct device_program *p
 
 /* Where a value lives. */
 struct device_map device_program_map(const struct device_program *program, const struct operand *operand,
-                              const struct program_memory *memory);
+                                     const struct program_memory *memory);
 
 #endif

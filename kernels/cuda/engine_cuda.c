@@ -42,13 +42,14 @@ static enum status enqueue(struct cuda_engine *e, struct cuda_slot *slot)
     enum status rc = STATUS_OK;
     size_t picture = (size_t)e->size * (size_t)e->size * 3;
 
-    TRY_CUDA(cudaMemcpyAsync(slot->device_pixels, slot->pixels, (size_t)slot->n * picture, cudaMemcpyHostToDevice,
-                             e->upload));
-    TRY_CUDA(cudaMemcpyAsync(slot->device_control, slot->control, sizeof(*slot->control), cudaMemcpyHostToDevice,
-                             e->upload));
+    TRY_CUDA(cudaMemcpyAsync(slot->device_pixels, slot->pixels, (size_t)slot->n * picture,
+                             cudaMemcpyHostToDevice, e->upload));
+    TRY_CUDA(cudaMemcpyAsync(slot->device_control, slot->control, sizeof(*slot->control),
+                             cudaMemcpyHostToDevice, e->upload));
     TRY_CUDA(cudaEventRecord(slot->uploaded, e->upload));
     TRY_CUDA(cudaStreamWaitEvent(e->compute, slot->uploaded, 0));
-    TRY_CUDA(cudaMemcpyAsync(e->slot_table, slot->table, sizeof(*slot->table), cudaMemcpyHostToDevice, e->compute));
+    TRY_CUDA(cudaMemcpyAsync(e->slot_table, slot->table, sizeof(*slot->table), cudaMemcpyHostToDevice,
+                             e->compute));
     TRY_CUDA(cudaGraphLaunch(e->graph, e->compute));
     TRY_CUDA(cudaEventRecord(slot->computed, e->compute));
     TRY_CUDA(cudaStreamWaitEvent(e->download, slot->computed, 0));
@@ -92,7 +93,8 @@ out:
     return rc;
 }
 
-static void read_result(const struct cuda_engine *e, const struct cuda_slot *slot, int i, struct engine_result *result)
+static void read_result(const struct cuda_engine *e, const struct cuda_slot *slot, int i,
+                        struct engine_result *result)
 {
     *result = (struct engine_result){.numeric_error = false};
     for (int s = 0; s < e->n_stages; s++) {
@@ -111,14 +113,16 @@ static void read_result(const struct cuda_engine *e, const struct cuda_slot *slo
     }
 }
 
-static enum status instance_collect(struct engine_instance *instance, int index, struct engine_result *results)
+static enum status instance_collect(struct engine_instance *instance, int index,
+                                    struct engine_result *results)
 {
     enum status rc = STATUS_OK;
     struct cuda_engine *e = engine_of(instance);
     struct cuda_slot *slot = &e->slots[index];
 
-    TRY(device_enter());
-    rc = cuda_status(cudaEventSynchronize(slot->done), CUDA_HERE("cudaEventSynchronize(done)"));
+    rc = device_enter();
+    if (rc == STATUS_OK)
+        rc = cuda_status(cudaEventSynchronize(slot->done), CUDA_HERE("cudaEventSynchronize(done)"));
     pthread_mutex_lock(&e->lock);
     if (rc == STATUS_MEMORY) { /* found late: do the slot again, in smaller batches */
         rc = resources_halve(e);
@@ -131,7 +135,6 @@ static enum status instance_collect(struct engine_instance *instance, int index,
     pthread_mutex_unlock(&e->lock);
     for (int i = 0; rc == STATUS_OK && i < slot->n; i++)
         read_result(e, slot, i, &results[i]);
-out:
     return rc;
 }
 
@@ -195,7 +198,8 @@ static enum status load_passes(struct cuda_engine *e, const struct cascade *casc
             struct cuda_pass *pass = &e->passes[e->n_passes];
             pass->stage = s;
             pass->variant = v;
-            TRY(device_program_load(&cascade->stages[s], cascade->stages[s].variants[v].precision, &pass->program));
+            TRY(device_program_load(&cascade->stages[s], cascade->stages[s].variants[v].precision,
+                                    &pass->program));
             e->n_passes++;
             device_program_set_batch(&pass->program, pass_batch(options, e->base.batch, s, v));
         }
@@ -215,7 +219,8 @@ static enum status describe_device(struct cuda_engine *e, const struct engine_op
     TRY_CUDA(cudaGetDeviceProperties(&properties, index));
     snprintf(e->base.device, sizeof(e->base.device), "GPU %d, %.60s, cuDNN %zu", index, properties.name,
              cudnnGetVersion());
-    TRY(plan_store_open(options->plan_folder, options->plan_cache, properties.name, cudnnGetVersion(), &e->store));
+    TRY(plan_store_open(options->plan_folder, options->plan_cache, properties.name, cudnnGetVersion(),
+                        &e->store));
 out:
     return rc;
 }
@@ -230,13 +235,15 @@ static enum status open_device_side(struct cuda_engine *e)
         rc = resources_halve(e);
 out:
     if (rc == STATUS_MEMORY)
-        FAIL(STATUS_PLACE, "%s has too little free memory for batches of %d: choose a smaller --batch, or end what "
-                           "else uses it",
+        FAIL(STATUS_PLACE,
+             "%s has too little free memory for batches of %d: choose a smaller --batch, or end what "
+             "else uses it",
              e->base.device, e->base.batch);
     return rc;
 }
 
-enum status engine_cuda_open(const struct cascade *cascade, const struct engine_options *options, struct engine **out)
+enum status engine_cuda_open(const struct cascade *cascade, const struct engine_options *options,
+                             struct engine **out)
 {
     enum status rc = STATUS_OK;
     struct cuda_engine *e = calloc(1, sizeof(*e));
@@ -281,7 +288,8 @@ static double estimate_bytes(const struct cascade *cascade, const struct device_
         arena = one > arena ? one : arena;
         for (int i = 0; i < steps[s].graph.n_own; i++)
             weights += 4.0 * (double)steps[s].graph.own[i]->n_elements;
-        slot += (double)batch * (8 + 4.0 * stage->classes.n_classes + 4.0 * stage->map_height * stage->map_width);
+        slot +=
+            (double)batch * (8 + 4.0 * stage->classes.n_classes + 4.0 * stage->map_height * stage->map_width);
     }
     return arena + weights + CUDA_SLOTS * slot;
 }
@@ -289,7 +297,8 @@ static double estimate_bytes(const struct cascade *cascade, const struct device_
 #define MOST_AUTO 256
 #define RESERVE_BYTES ((double)(512u << 20)) /* for workspaces and cuDNN's own kernels; at most a quarter */
 
-enum status engine_cuda_fit_batch(const struct cascade *cascade, const struct engine_options *options, int *batch)
+enum status engine_cuda_fit_batch(const struct cascade *cascade, const struct engine_options *options,
+                                  int *batch)
 {
     enum status rc = STATUS_OK;
     struct device_steps steps[CASCADE_MAX_STAGES] = {0};

@@ -1,6 +1,6 @@
 /*
- * The inside of the CUDA engine, shared by engine_cuda.c (open, submit, collect), resources.c (memory, streams,
- * plans) and capture.c (the whole cascade as one CUDA graph).
+ * The inside of the CUDA engine, shared by engine_cuda.c (open, submit, collect), resources.c (memory,
+ * streams, plans) and capture.c (the whole cascade as one CUDA graph).
  *
  * A batch goes through three streams joined by events, so that copies and kernels overlap between slots:
  *

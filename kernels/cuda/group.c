@@ -3,6 +3,7 @@
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/device.h"
 
+#include <nccl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -19,6 +20,17 @@ struct group {
     int rank;
     bool dead;
 };
+
+static enum status nccl_status(ncclResult_t error, struct call_site at)
+{
+    if (error == ncclSuccess || error == ncclInProgress)
+        return STATUS_OK;
+    bool misused = error == ncclInvalidArgument || error == ncclInvalidUsage;
+    return call_conclude(misused ? STATUS_INTERNAL : STATUS_PLACE, at, "NCCL", ncclGetErrorString(error),
+                         ncclGetLastError(NULL));
+}
+
+#define TRY_NCCL(call) TRY(nccl_status((call), CUDA_HERE(#call)))
 
 static double seconds_now(void)
 {

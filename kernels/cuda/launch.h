@@ -24,7 +24,8 @@ enum element { ELEMENT_F16, ELEMENT_BF16 }; /* fp8 and int8 would stand here, wi
 
 enum kernel_activation { KERNEL_NONE, KERNEL_RELU, KERNEL_RELU6 }; /* as enum activation of graph.h */
 
-/* A value in device memory: [n, h, w, pitch], of which c channels from `data` on. A NaN passes every kernel. */
+/* A value in device memory: [n, h, w, pitch], of which c channels from `data` on. A NaN passes every kernel.
+ */
 struct device_map {
     void *data;
     int n, h, w, c, pitch;
@@ -81,8 +82,8 @@ struct stage_results {
 };
 
 /* Start of a batch: state[i] = ROW_WANTED for i < n, ROW_OFF beyond; the rows of every stage "not run". */
-cudaError_t begin_launch(const struct batch_slot *slot, int *state, const struct stage_results *stages, int n_stages,
-                         int batch, cudaStream_t stream);
+cudaError_t begin_launch(const struct batch_slot *slot, int *state, const struct stage_results *stages,
+                         int n_stages, int batch, cudaStream_t stream);
 
 /*
  * Start of a pass (stage, variant): list the rows that are ROW_WANTED and asked for by their request (variant
@@ -131,7 +132,7 @@ cudaError_t depthwise_launch(const struct depthwise_args *args, cudaStream_t str
  * ---- cbam.cu: four launches, in this order, on one stream. x is read three times and written once.
  *   squeeze  pooled = mean and max of x over the places
  *   excite   gate   = sigmoid(fc2(relu(fc1(mean))) + fc2(relu(fc1(max))))
- *   spatial  maps   = mean and max of x * gate over the channels
+ *   spatial  maps   = mean and max of x * gate over the channels; pictures last to first, for the L2 cache
  *   apply    x      = act(x * gate * sigmoid(conv(maps)) [+ residual]), in place
  */
 struct cbam_args {
@@ -158,7 +159,7 @@ cudaError_t cbam_apply_launch(const struct cbam_args *args, cudaStream_t stream)
  * (gradcam.h: ReLU'd, float32). A watched set of several classes needs its finished logits for the map: a
  * second read. Rows beyond the list's end are not touched.
  */
-enum kernel_head { KERNEL_SOFTMAX, KERNEL_SIGMOID };       /* as enum head_kind */
+enum kernel_head { KERNEL_SOFTMAX, KERNEL_SIGMOID };                        /* as enum head_kind */
 enum kernel_maps { KERNEL_MAPS_NONE, KERNEL_MAPS_PASSED, KERNEL_MAPS_ALL }; /* as enum map_policy */
 
 #define HEAD_MAX_PLACES 1024

@@ -52,7 +52,8 @@ static enum status check_range(const struct graph *g, const struct tensor *t, en
     for (int64_t i = 0; element == ELEMENT_F16 && i < t->n_elements; i++)
         if (fabsf(t->own[i]) > F16_LARGEST)
             FAIL(STATUS_INPUT,
-                 "%s: tensor %s has, with its batch norm folded in, the value %g, which float16 cannot hold: use "
+                 "%s: tensor %s has, with its batch norm folded in, the value %g, which float16 cannot hold: "
+                 "use "
                  "--precision bf16",
                  g->arch, t->name, (double)t->own[i]);
 out:
@@ -60,7 +61,8 @@ out:
 }
 
 /* [k, c, r, s] -> [k, r, s, padded c], zeros where padded. */
-static void pack_conv(struct block *b, const struct tensor *w, int padded_c, enum element element, const void **device)
+static void pack_conv(struct block *b, const struct tensor *w, int padded_c, enum element element,
+                      const void **device)
 {
     int64_t k = w->dim[0], c = w->dim[1], window = w->n_elements / (k * c);
     unsigned char *host;

@@ -8,8 +8,8 @@
 #include "kernels/cuda/device_program.h"
 
 /*
- * IN program: steps and element; stage: mean, std, classes. OUT program->parameters, parameter_memory (device)
- * and parameter_bytes. The graph's own float32 copies are dropped.
+ * IN program: steps and element; stage: mean, std, classes. OUT program->parameters, parameter_memory
+ * (device) and parameter_bytes. The graph's own float32 copies are dropped.
  */
 enum status pack_parameters(const struct stage *stage, struct device_program *program);
 

@@ -3,15 +3,18 @@
 #include "base/file.h"
 
 #include <ctype.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define PLAN_LIMIT_BYTES ((size_t)64 << 20)
+#define HEADER_SIZE 512
 
 /* "NVIDIA H100 80GB HBM3" -> FOLDER/nvidia-h100-80gb-hbm3-cudnn91900 */
-static enum status name_folder(const char *folder, const char *device, size_t version, char path[PLAN_PATH_SIZE])
+static enum status name_folder(const char *folder, const char *device, size_t version,
+                               char path[PLAN_PATH_SIZE])
 {
     enum status rc = STATUS_OK;
     char slug[128];
@@ -30,8 +33,8 @@ out:
     return rc;
 }
 
-enum status plan_store_open(const char *run_folder, const char *cache_folder, const char *device, size_t version,
-                            struct plan_store *out)
+enum status plan_store_open(const char *run_folder, const char *cache_folder, const char *device,
+                            size_t version, struct plan_store *out)
 {
     enum status rc = STATUS_OK;
 
@@ -47,31 +50,66 @@ static void name_file(const char *folder, const char *key, char path[PLAN_PATH_S
     snprintf(path, PLAN_PATH_SIZE + 256, "%s/%s.json", folder, key);
 }
 
+/* FNV-1a (Fowler, Noll, Vo), 64 bits: against damage, not against malice. */
+static uint64_t checksum(const char *text)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (unsigned char)*text) * 0x100000001b3u;
+    return hash;
+}
+
+/* The first line of a plan's file. */
+static void format_header(const char *key, const char *json, char header[HEADER_SIZE])
+{
+    snprintf(header, HEADER_SIZE, "eyesore-plan key=%s checksum=%016" PRIx64 "\n", key, checksum(json));
+}
+
+/* OUT json: NULL where there is no file, or one that is not whole. */
 static enum status read_from(const char *folder, const char *key, char **json)
 {
     enum status rc = STATUS_OK;
-    char path[PLAN_PATH_SIZE + 256];
+    char path[PLAN_PATH_SIZE + 256], header[HEADER_SIZE], *text = NULL;
     size_t size;
 
     *json = NULL;
     name_file(folder, key, path);
-    if (folder[0] != '\0' && access(path, F_OK) == 0)
-        TRY(file_read(path, PLAN_LIMIT_BYTES, json, &size));
+    if (folder[0] == '\0' || access(path, F_OK) != 0)
+        goto out;
+    TRY(file_read(path, PLAN_LIMIT_BYTES, &text, &size));
+    const char *body = strchr(text, '\n');
+    body = body == NULL ? "" : body + 1;
+    format_header(key, body, header);
+    if (strncmp(text, header, strlen(header)) != 0) {
+        log_warn("%s is damaged, or another convolution's: the plan is chosen anew", path);
+        goto out;
+    }
+    *json = strdup(body);
+    if (*json == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
 out:
+    free(text);
     return rc;
 }
 
 static enum status write_to(const char *folder, const char *key, const char *json)
 {
     enum status rc = STATUS_OK;
-    char path[PLAN_PATH_SIZE + 256];
+    char path[PLAN_PATH_SIZE + 256], header[HEADER_SIZE], *text = NULL;
 
     if (folder[0] == '\0')
         goto out;
+    format_header(key, json, header);
+    if (asprintf(&text, "%s%s", header, json) < 0) {
+        text = NULL;
+        FAIL(STATUS_MEMORY, "no memory");
+    }
     TRY(file_make_folders(folder));
     name_file(folder, key, path);
-    TRY(file_write(path, json, strlen(json)));
+    TRY(file_write(path, text, strlen(text)));
 out:
+    free(text);
     return rc;
 }
 
@@ -79,7 +117,8 @@ static void write_to_cache(struct plan_store *store, const char *key, const char
 {
     if (store->cache_failed || write_to(store->cache, key, json) == STATUS_OK)
         return;
-    log_warn("%s cannot be written: plans are kept with this run only, the next one chooses anew", store->cache);
+    log_warn("%s cannot be written: plans are kept with this run only, the next one chooses anew",
+             store->cache);
     store->cache_failed = true;
 }
 

@@ -87,7 +87,8 @@ static enum status allocate_memory(struct cuda_engine *e)
     }
     TRY_CUDA(cudaMalloc((void **)&e->memory.arena, arena));
     TRY_CUDA(cudaMalloc((void **)&e->memory.scratch, scratch));
-    TRY_CUDA(cudaMemsetAsync(e->memory.arena, 0, arena, e->compute)); /* plans are timed on zeros, not on NaNs */
+    TRY_CUDA(
+        cudaMemsetAsync(e->memory.arena, 0, arena, e->compute)); /* plans are timed on zeros, not on NaNs */
     TRY_CUDA(cudaStreamSynchronize(e->compute));
 out:
     return rc;
@@ -142,9 +143,10 @@ enum status resources_halve(struct cuda_engine *e)
             FAIL(STATUS_PLACE, "%s has no memory left for a single picture: is another program using it?",
                  e->base.device);
         e->n_halvings++;
-        log_warn("%s is out of memory: computing %d pictures at once from here on, instead of %d; scores of this "
-                 "rank may differ by rounding from the others'",
-                 e->base.device, largest / 2, largest);
+        log_warn(
+            "%s is out of memory: computing %d pictures at once from here on, instead of %d; scores of this "
+            "rank may differ by rounding from the others'",
+            e->base.device, largest / 2, largest);
         rc = resources_prepare(e);
     }
 out:

@@ -67,9 +67,8 @@ struct roofline {
 
 /*
  * The kernels of `steps` on a batch, stored values being of 2 bytes (float16, bfloat16).
- * IN cached_bytes: how much of x a CBAM's spatial and apply find in the L2 cache. 0, nothing, is what holds
- * where all kernels walk the batch forwards; more would take a spatial that walks it backwards, from where
- * squeeze ended. OUT: roofline_free. STATUS_MEMORY.
+ * IN cached_bytes: how much of x a CBAM's spatial (which walks the batch backwards, from where squeeze ended)
+ * and apply find in the L2 cache; 0 counts on nothing. OUT: roofline_free. STATUS_MEMORY.
  */
 enum status roofline_make(const struct device_steps *steps, int batch, double cached_bytes,
                           const struct device_peaks *peaks, struct roofline *out);

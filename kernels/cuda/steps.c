@@ -58,8 +58,9 @@ static enum status absorb_scales(struct graph *g, int *prologue)
         if (op->input[0] == GRAPH_NONE || g->ops[op->input[0]].kind != OP_SCALE)
             continue;
         if ((op->kind != OP_CONV || op->groups != 1) && op->kind != OP_AVG_POOL && op->kind != OP_HEAD)
-            FAIL(STATUS_INPUT, "%s: %s stands behind a batch norm, where the cuda engine has no kernel for it",
-                 g->arch, op->name);
+            FAIL(STATUS_INPUT,
+                 "%s: %s stands behind a batch norm, where the cuda engine has no kernel for it", g->arch,
+                 op->name);
         prologue[i] = op->input[0];
         op->input[0] = g->ops[op->input[0]].input[0];
     }
@@ -92,10 +93,12 @@ static enum status choose_kind(const struct graph *g, const struct op *op, enum 
         FAIL(STATUS_INTERNAL, "%s: op %s was not lowered", g->arch, op->name);
     }
     if (*kind == STEP_DEPTHWISE && (op->kernel != 3 || op->pad != 1 || op->input[1] != GRAPH_NONE))
-        FAIL(STATUS_INPUT, "%s: %s is a depthwise convolution that is not 3x3 with padding 1", g->arch, op->name);
+        FAIL(STATUS_INPUT, "%s: %s is a depthwise convolution that is not 3x3 with padding 1", g->arch,
+             op->name);
     if (op->kind != OP_HEAD && op->kind != OP_INPUT && op->shape.c % CUDA_CHANNEL_ALIGN != 0)
         FAIL(STATUS_INPUT,
-             "%s: %s makes %d channels; the cuda engine needs a multiple of %d: use --engine cpu, or pad the weights",
+             "%s: %s makes %d channels; the cuda engine needs a multiple of %d: use --engine cpu, or pad the "
+             "weights",
              g->arch, op->name, op->shape.c, CUDA_CHANNEL_ALIGN);
 out:
     return rc;

@@ -13,7 +13,7 @@
 
 #include "kernels/graph.h"
 
-#define CUDA_CHANNEL_ALIGN 8 /* 16 bytes of float16: what a thread reads at once */
+#define CUDA_CHANNEL_ALIGN 8  /* 16 bytes of float16: what a thread reads at once */
 #define CUDA_INPUT_CHANNELS 4 /* the picture's 3, padded: cuDNN's tensor-core stems want 4 or 8 */
 
 enum device_step_kind {
@@ -34,13 +34,14 @@ struct operand {
 
 struct device_step {
     enum device_step_kind kind;
-    int op;                          /* in graph.ops: name, window, parameters */
+    int op; /* in graph.ops: name, window, parameters */
     struct operand in, out, residual;
-    int prologue;                    /* the OP_SCALE computed while reading `in`, in graph.ops, or GRAPH_NONE */
+    int prologue; /* the OP_SCALE computed while reading `in`, in graph.ops, or GRAPH_NONE */
 };
 
 struct device_steps {
-    struct graph graph; /* lowered; owned. buffers[].offset counts elements of one picture: a batch multiplies */
+    struct graph
+        graph; /* lowered; owned. buffers[].offset counts elements of one picture: a batch multiplies */
     struct device_step *items;
     int n;
 };

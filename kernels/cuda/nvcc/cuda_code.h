@@ -9,7 +9,8 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-/* KERNEL(threads, min_blocks) name(...): threads of a block at most, blocks that an SM should hold at least. */
+/* KERNEL(threads, min_blocks) name(...): threads of a block at most, blocks that an SM should hold at least.
+ */
 #define KERNEL(threads, min_blocks) __global__ void __launch_bounds__(threads, min_blocks)
 #define DEVICE __device__ __forceinline__
 

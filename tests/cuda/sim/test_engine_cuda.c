@@ -102,7 +102,8 @@ static int compare_all(const struct cascade *cascade, const struct kept_result *
             continue;
         assert_int_equal(got[i].result.numeric_error, want[i].result.numeric_error);
         for (int s = 0; s < 3; s++) {
-            worst = fmax(worst, compare_stage(cascade, s, &got[i], &want[i], tolerance, map_maximum(want, s)));
+            worst =
+                fmax(worst, compare_stage(cascade, s, &got[i], &want[i], tolerance, map_maximum(want, s)));
             n_compared += !isnan(want[i].result.score[s]);
         }
     }

@@ -12,12 +12,13 @@ nvcc=$1
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 mkdir -p "$2"
-build=$(cd "$2" && pwd)
+build=$(cd "$2" && pwd)/kernel_reports
+rm -rf "$build" # also the reports of kernels that are no more
+mkdir "$build"
 
 # One .cu for all architectures. Leaves ptxas' report, and the PTX, which knows the launch bounds.
 compile() {
     name=$(basename "$1" .cu)
-    rm -rf "${build:?}/$name"
     mkdir "$build/$name"
     if ! "$nvcc" -c "$1" -o "$build/$name/$name.o" -std=c++17 -I"$root" -I"$root/kernels/cuda/nvcc" \
         -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a \

@@ -146,11 +146,27 @@ static void test_defaults_are_the_documented_ones(void **state)
     static const struct {
         const char *name, *value;
     } documented[] = {
-        {"shard-rows", "1000"}, {"decode", "exact"},    {"resize", "256"},           {"size", "224"},
-        {"max-bytes", "64M"},   {"max-pixels", "100M"}, {"max-failed", "5%"},        {"engine", "auto"},
-        {"precision", "auto"},  {"batch", "auto"},      {"threads", "0"},       {"order", "auto"},           {"heatmaps", "flagged"},
-        {"limit", "0"},         {"dry-run", "no"},      {"resample", "bilinear"},    {"probe", "0%"},
-        {"progress", "auto"},   {"log-level", "info"},  {"manifest-format", "auto"}, {"root", ""},
+        {"shard-rows", "1000"},
+        {"decode", "exact"},
+        {"resize", "256"},
+        {"size", "224"},
+        {"max-bytes", "64M"},
+        {"max-pixels", "100M"},
+        {"max-failed", "5%"},
+        {"engine", "auto"},
+        {"precision", "auto"},
+        {"batch", "auto"},
+        {"threads", "0"},
+        {"order", "auto"},
+        {"heatmaps", "flagged"},
+        {"limit", "0"},
+        {"dry-run", "no"},
+        {"resample", "bilinear"},
+        {"probe", "0%"},
+        {"progress", "auto"},
+        {"log-level", "info"},
+        {"manifest-format", "auto"},
+        {"root", ""},
     };
     struct options options;
     enum option_source source;

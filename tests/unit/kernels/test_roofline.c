@@ -321,8 +321,8 @@ static double ratio(const struct fixture *f, int batch, double cached_bytes)
 /*
  * The promise, by declared traffic alone (cold) for all but ResNet50 with CBAM. That one falls short by half
  * a percent: x is read a third time, and the residual, which the least does not count. 1.31 keeps it from
- * growing. It would keep the promise (warm) if cbam_spatial walked the pictures backwards and half of the
- * smallest L2 cache, the A100's, still held what the pass before it read last.
+ * growing. It keeps the promise (warm) if half of the smallest L2 cache, the A100's, still holds what the
+ * pass before read last: cbam_spatial walks the pictures backwards.
  */
 static void test_within_1_3_of_the_least(void **state)
 {

@@ -179,7 +179,8 @@ static void every_row_has_its_own_pictures_result(void **state)
     }
     assert_true(pipeline_is_empty(pipeline));
     pipeline_read_totals(pipeline, &totals);
-    assert_int_equal(totals.counts.rows_by_status[ITEM_OK] + totals.counts.rows_by_status[ITEM_MISSING], n_shards * n_rows);
+    assert_int_equal(totals.counts.rows_by_status[ITEM_OK] + totals.counts.rows_by_status[ITEM_MISSING],
+                     n_shards * n_rows);
     pipeline_close(pipeline);
     struct counting_totals used = counting_engine_totals(engine);
     assert_int_equal(used.n_misused, 0);

@@ -250,7 +250,8 @@ static void operation_release(void *argument)
     ncclsim_operation_drop(operation);
 }
 
-ncclResult_t ncclsim_operation_queue(struct operation *operation)
+/* On its stream; gives it a ticket unless the stream captures. Consumes it, also on failure. */
+static cudaError_t enqueue(struct operation *operation)
 {
     struct ncclComm *comm = operation->comm;
     enum cudaStreamCaptureStatus capture;
@@ -258,14 +259,31 @@ ncclResult_t ncclsim_operation_queue(struct operation *operation)
 
     if (error != cudaSuccess) {
         ncclsim_operation_drop(operation);
-        return ncclsim_fail(ncclUnhandledCudaError, "%s", cudaGetErrorString(error));
+        return error;
     }
     if (capture == cudaStreamCaptureStatusNone) {
         operation->has_ticket = true;
         operation->ticket = comm->n_queued++;
         comm->last_stream = operation->stream;
     }
-    error = sim_enqueue(operation->stream, operation_run, operation, operation_release);
+    return sim_enqueue(operation->stream, operation_run, operation, operation_release);
+}
+
+/* Stream 0 is the one of the communicator's device, which at the end of a group need not be the current one.
+ */
+ncclResult_t ncclsim_operation_queue(struct operation *operation)
+{
+    int device, wanted = operation->comm->device;
+    cudaError_t error = cudaGetDevice(&device);
+
+    if (error == cudaSuccess && device != wanted)
+        error = cudaSetDevice(wanted);
+    if (error == cudaSuccess)
+        error = enqueue(operation);
+    else
+        ncclsim_operation_drop(operation);
+    if (error == cudaSuccess && device != wanted)
+        error = cudaSetDevice(device);
     return error == cudaSuccess ? ncclSuccess
                                 : ncclsim_fail(ncclUnhandledCudaError, "%s", cudaGetErrorString(error));
 }
