@@ -234,11 +234,6 @@ static enum status open_device_side(struct cuda_engine *e)
     if (rc == STATUS_MEMORY)
         rc = resources_halve(e);
 out:
-    if (rc == STATUS_MEMORY)
-        FAIL(STATUS_PLACE,
-             "%s has too little free memory for batches of %d: choose a smaller --batch, or end what "
-             "else uses it",
-             e->base.device, e->base.batch);
     return rc;
 }
 
@@ -266,8 +261,14 @@ enum status engine_cuda_open(const struct cascade *cascade, const struct engine_
              CUDA_MAX_BATCH);
     TRY(device_enter());
     TRY(describe_device(e, options));
-    TRY(load_passes(e, cascade, options));
-    TRY(open_device_side(e));
+    rc = load_passes(e, cascade, options);
+    if (rc == STATUS_OK)
+        rc = open_device_side(e);
+    if (rc == STATUS_MEMORY)
+        FAIL(STATUS_PLACE,
+             "%s has too little free memory for batches of %d: choose a smaller --batch, or end what else uses it",
+             e->base.device, options->batch);
+    TRY(rc);
     *out = &e->base;
     e = NULL;
 out:

@@ -57,6 +57,14 @@ cudaError_t sim_enqueue(cudaStream_t stream, void (*run)(void *argument), void *
                         void (*release)(void *argument));
 
 /*
+ * The same for work that waits for other work, of other ranks above all: `step` is called again and again until
+ * it returns true, and must not wait itself. In between other work and other host threads go on, and the host
+ * thread that called it is not bound to it. Not for work that captured graphs launched at the same time share.
+ */
+cudaError_t sim_enqueue_steps(cudaStream_t stream, bool (*step)(void *argument), void *argument,
+                              void (*release)(void *argument));
+
+/*
  * Inside `run` only. Work that waits for other work (another rank's) calls sim_yield until it is there: other
  * streams' work and other host threads go on meanwhile, in this very call. So whoever comes last must do what
  * all of them wait for, and the others only look whether it is done. sim_spend_ns: this item takes so much

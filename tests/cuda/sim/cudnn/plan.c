@@ -146,7 +146,8 @@ uint64_t dnnsim_plan_hash(const struct dnn_graph *graph)
     return hash ^ hash >> 32;
 }
 
-/* The real text holds leftovers of memory: two of the same plan differ, and nobody may compare or hash them. */
+/* The real text holds leftovers of memory: two of the same plan differ, and nobody may compare or hash them.
+ */
 static char *plan_text(const struct dnn_graph *graph, int engine, const char *device)
 {
     static atomic_uint n_made;

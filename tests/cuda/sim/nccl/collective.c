@@ -1,10 +1,7 @@
 /*
- * Simulated NCCL (a test instrument): collectives. Each is work on a stream, which moves on in rounds of a
- * chunk: post the wish and the own chunk; once all have posted, take theirs. Between the two it waits, and
- * lets other work and other host threads go on.
- *
- * Another rank's work may run inside such a wait, in the same thread, and then wait for this one. So whoever
- * waits moves on all operations of the process that are under way.
+ * Simulated NCCL (a test instrument): collectives. Each is work on a stream, in steps, which moves on in
+ * rounds of a chunk: post the wish and the own chunk; once all have posted, take theirs. Where it must wait
+ * for another rank the step ends, and other work and other host threads go on.
  */
 #include "tests/cuda/sim/nccl/parts.h"
 #include "tests/cuda/sim/sim.h"
@@ -14,7 +11,7 @@
 
 enum kind { KIND_BROADCAST = 1, KIND_REDUCE, KIND_ALL_REDUCE };
 
-enum progress { TO_POST, TO_TAKE, FINISHED };
+enum progress { NOT_BEGUN, TO_POST, TO_TAKE, FINISHED };
 
 struct operation {
     struct ncclComm *comm; /* a reference */
@@ -24,16 +21,12 @@ struct operation {
     cudaStream_t stream;
     bool has_ticket; /* none where it was captured: it may run any number of times */
     uint64_t ticket;
-    bool has_run;
 
-    /* Device work's, while it is under way. */
+    /* Device work's. */
     enum progress progress;
     size_t done_bytes;
     struct patience patience;
-    struct operation *next;
 };
-
-static struct operation *under_way; /* of this process; device work's */
 
 static size_t total_bytes(const struct operation *operation)
 {
@@ -90,7 +83,7 @@ static bool agree(const struct operation *operation)
     return true;
 }
 
-/* The next in line may start, even before the call that runs this one is back. */
+/* The next in line may start. */
 static void complete(struct operation *operation)
 {
     struct ncclComm *comm = operation->comm;
@@ -197,33 +190,17 @@ static void advance(struct operation *operation)
     }
 }
 
-static void leave(struct operation *operation)
-{
-    struct operation **at = &under_way;
-
-    while (*at != operation)
-        at = &(*at)->next;
-    *at = operation->next;
-}
-
-static void operation_run(void *argument)
+static bool operation_step(void *argument)
 {
     struct operation *operation = argument;
 
-    operation->has_run = true;
-    operation->progress = TO_POST;
-    operation->done_bytes = 0;
-    ncclsim_patience_begin(&operation->patience);
-    operation->next = under_way;
-    under_way = operation;
-    for (;;) {
-        for (struct operation *any = under_way; any != NULL; any = any->next)
-            advance(any);
-        if (operation->progress == FINISHED)
-            break;
-        sim_yield();
+    if (operation->progress == NOT_BEGUN || operation->progress == FINISHED) {
+        operation->progress = TO_POST;
+        operation->done_bytes = 0;
+        ncclsim_patience_begin(&operation->patience);
     }
-    leave(operation);
+    advance(operation);
+    return operation->progress == FINISHED;
 }
 
 struct ncclComm *ncclsim_operation_comm(struct operation *operation)
@@ -237,14 +214,14 @@ void ncclsim_operation_drop(struct operation *operation)
     free(operation);
 }
 
-/* Nobody can run it any more. Where it was queued and never ran its device is broken, and the peers would
+/* Nobody can run it any more. Where it was queued and not finished its device is broken, and the peers would
  * wait.
  */
 static void operation_release(void *argument)
 {
     struct operation *operation = argument;
 
-    if (operation->has_ticket && !operation->has_run)
+    if (operation->has_ticket && operation->progress != FINISHED)
         ncclsim_communicator_break(operation->comm, ncclUnhandledCudaError,
                                    "the device dropped a collective");
     ncclsim_operation_drop(operation);
@@ -266,7 +243,7 @@ static cudaError_t enqueue(struct operation *operation)
         operation->ticket = comm->n_queued++;
         comm->last_stream = operation->stream;
     }
-    return sim_enqueue(operation->stream, operation_run, operation, operation_release);
+    return sim_enqueue_steps(operation->stream, operation_step, operation, operation_release);
 }
 
 /* Stream 0 is the one of the communicator's device, which at the end of a group need not be the current one.

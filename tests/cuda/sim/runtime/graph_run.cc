@@ -167,9 +167,10 @@ bool graph_run::step(CUstream_st *stream)
         children_.push_back({now, nullptr, 0, false});
         return false;
     }
-    if (step.work != nullptr)
-        execute(stream, step.work.get());
-    finish(now);
+    if (step.work != nullptr && !execute(stream, step.work.get()))
+        ready_.push_back(now);
+    else
+        finish(now);
     return n_left_ == 0;
 }
 

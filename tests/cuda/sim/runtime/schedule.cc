@@ -17,6 +17,7 @@ constexpr size_t FULL_QUEUE = 1024; /* about what a real stream takes before a l
 std::vector<std::unique_ptr<CUstream_st>> streams;
 uint64_t last_serial;
 double spent_ns; /* beyond its duration, by the work that runs */
+bool last_waits; /* the work that ran last came no further */
 
 /* The older head that this stream's head must wait for since one of the two is stream 0; NULL: none. */
 CUstream_st *ahead_of(const CUstream_st *stream)
@@ -104,8 +105,7 @@ bool run_item(CUstream_st *stream, struct item &item)
 {
     switch (item.kind) {
     case item::WORK:
-        execute(stream, item.work.get());
-        return true;
+        return execute(stream, item.work.get());
     case item::RECORD:
         item.record->time_ns = stream->time_ns;
         item.record->done = true;
@@ -121,17 +121,21 @@ bool run_item(CUstream_st *stream, struct item &item)
     return true;
 }
 
-void run_head(CUstream_st *stream)
+/* False: it waits for other work, and came no further. */
+bool run_head(CUstream_st *stream)
 {
     struct item &head = stream->queue.front(); /* stays where it is when more is queued */
 
     stream->busy = true;
+    last_waits = false;
     bool finished = is_broken(stream) || run_item(stream, head);
+    bool moved = finished || !last_waits;
     stream->busy = false;
     if (finished || is_broken(stream))
         stream->queue.pop_front();
     if (any_broken())
         drop_broken();
+    return moved;
 }
 
 void bury_streams()
@@ -164,10 +168,11 @@ void run_until(const std::function<bool()> &done, CUstream_st *target)
     memory_open();
     while (!done()) {
         CUstream_st *stream = choose(manner, target);
-        if (stream != nullptr)
-            run_head(stream);
-        else
-            lock_pause(); /* another host thread is at it */
+        if (stream != nullptr && run_head(stream))
+            continue;
+        /* It waits for work of other streams, or of other host threads, or another thread is at it. */
+        if (stream == nullptr || !run_another())
+            lock_pause();
     }
     memory_close();
     bury_streams();
@@ -299,24 +304,25 @@ bool run_another()
     double mine = spent_ns;
     CUstream_st *stream = any_of_all();
 
-    if (stream != nullptr)
-        run_head(stream);
+    bool moved = stream != nullptr && run_head(stream);
     spent_ns = mine;
-    return stream != nullptr;
+    return moved;
 }
 
-void execute(CUstream_st *stream, struct work *work)
+bool execute(CUstream_st *stream, struct work *work)
 {
     cudaError_t error = work->strike;
 
     work->strike = cudaSuccess;
-    if (error != cudaSuccess || fault_exec(&error)) {
+    if (error != cudaSuccess || (!work->waits && fault_exec(&error))) {
         break_device(stream->device, error);
-        return;
+        return true;
     }
     spent_ns = 0;
-    work->run();
-    stream->time_ns += work->duration_ns() + spent_ns;
+    last_waits = work->waits = !work->step();
+    if (!work->waits)
+        stream->time_ns += work->duration_ns() + spent_ns;
+    return !work->waits;
 }
 
 void spend_ns(double time_ns)

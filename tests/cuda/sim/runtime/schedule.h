@@ -27,6 +27,13 @@ struct work {
     virtual ~work() = default;
     virtual void run() = 0;
 
+    /* The same in steps, for work that waits for other work: false, it is to be asked again. */
+    virtual bool step()
+    {
+        run();
+        return true;
+    }
+
     virtual double duration_ns() const
     {
         return 1000;
@@ -39,6 +46,7 @@ struct work {
     }
 
     cudaError_t strike = cudaSuccess; /* a launch that fails where it runs, the first time */
+    bool waits = false;               /* its last step was not the end */
 };
 
 /* A record of an event. */
@@ -107,8 +115,9 @@ void run_some(CUstream_st *stream);
 /* For work that waits for other work: one piece, if one can run. Device memory is open. */
 bool run_another();
 
-/* Runs one piece of work as the stream's, counting it and moving the clock. */
-void execute(CUstream_st *stream, struct work *work);
+/* Runs one piece of work as the stream's, counting it and moving the clock. False: it is not finished, since it
+ * waits for other work. */
+bool execute(CUstream_st *stream, struct work *work);
 /* The work that runs takes so much longer. */
 void spend_ns(double time_ns);
 

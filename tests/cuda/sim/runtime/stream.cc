@@ -27,6 +27,28 @@ struct foreign_work : work {
     }
 };
 
+/* The same in steps. */
+struct foreign_steps : work {
+    bool (*step_it)(void *argument);
+    void *argument;
+    void (*release)(void *argument);
+
+    void run() override
+    {
+    }
+
+    bool step() override
+    {
+        return step_it(argument);
+    }
+
+    ~foreign_steps() override
+    {
+        if (release != nullptr)
+            release(argument);
+    }
+};
+
 cudaError_t create(cudaStream_t *stream, unsigned flags)
 {
     if (stream == nullptr || (flags & ~(unsigned)cudaStreamNonBlocking) != 0)
@@ -158,6 +180,19 @@ cudaError_t sim_enqueue(cudaStream_t handle, void (*run)(void *argument), void *
     CUstream_st *stream = stream_of(handle);
 
     work->run_it = run;
+    work->argument = argument;
+    work->release = release;
+    return stream == nullptr ? cudaErrorInvalidResourceHandle : enqueue_work(stream, work);
+}
+
+cudaError_t sim_enqueue_steps(cudaStream_t handle, bool (*step)(void *argument), void *argument,
+                              void (*release)(void *argument))
+{
+    device_lock lock;
+    auto work = std::make_shared<foreign_steps>();
+    CUstream_st *stream = stream_of(handle);
+
+    work->step_it = step;
     work->argument = argument;
     work->release = release;
     return stream == nullptr ? cudaErrorInvalidResourceHandle : enqueue_work(stream, work);
