@@ -3,6 +3,7 @@
 #                 CONFIG=file.ini ARGS="--limit 100"]
 #   make test     set up, build, and run every test
 #   make build    build/eyesore
+#   make test-cuda-all  the slow proofs of the CUDA engine: every device, network and fault [PARTS=plans|parity|faults|seeds]
 #   make asan     every test under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: ThreadSanitizer
 #   make format   clang-format;  make lint  clang-format, cppcheck, shellcheck;  make clean
 
@@ -10,7 +11,9 @@ JOBS ?= $(shell nproc)
 CTEST_FLAGS ?=
 export MANIFEST ROOT OUT NP CONFIG ARGS
 
-.PHONY: build sweep test asan tsan format lint clean
+PARTS ?=
+
+.PHONY: build sweep test test-cuda-all asan tsan format lint clean
 
 build:
 	@scripts/setup.sh build test
@@ -27,6 +30,9 @@ test: build
 	@scripts/venv.sh
 	ctest --test-dir build --no-tests=error --output-on-failure $(CTEST_FLAGS)
 
+test-cuda-all: build
+	@tests/cuda/all.sh build $(PARTS)
+
 asan tsan:
 	@scripts/setup.sh build test
 	@cmake --preset $@
@@ -35,11 +41,11 @@ asan tsan:
 
 format:
 	@scripts/setup.sh lint
-	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+	@git ls-files -z '*.c' '*.h' '*.cc' '*.cu' '*.cuh' | xargs -0 clang-format -i
 
 lint: build
 	@scripts/setup.sh lint
 	@scripts/lint.sh
 
 clean:
-	rm -rf build build-asan build-tsan
+	rm -rf build build-asan build-tsan build-on-device

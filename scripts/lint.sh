@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 failed=0
 
 echo "lint: clang-format" >&2
-git ls-files -z '*.c' '*.h' | xargs -0 clang-format --dry-run --Werror || failed=1
+git ls-files -z '*.c' '*.h' '*.cc' '*.cu' '*.cuh' | xargs -0 clang-format --dry-run --Werror || failed=1
 
 echo "lint: cppcheck" >&2
 cppcheck --quiet --error-exitcode=1 --inline-suppr --suppressions-list=.cppcheck -j "$(nproc)" \
