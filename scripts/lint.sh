@@ -10,7 +10,7 @@ git ls-files -z '*.c' '*.h' '*.cc' '*.cu' '*.cuh' | xargs -0 clang-format --dry-
 
 echo "lint: cppcheck" >&2
 cppcheck --quiet --error-exitcode=1 --inline-suppr --suppressions-list=.cppcheck -j "$(nproc)" \
-    --enable=warning,performance,portability --std=c11 --project=build/compile_commands.json || failed=1
+    --enable=warning,performance,portability --std=c11 --std=c++17 --project=build/compile_commands.json || failed=1
 
 echo "lint: shellcheck" >&2
 git ls-files -z '*.sh' '.ci/run' | xargs -0 shellcheck || failed=1

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 enum status call_conclude(enum status status, struct call_site at, const char *library, const char *code,
-                            const char *detail)
+                          const char *detail)
 {
     char host[256] = "?", text[DEVICE_FAULT_SIZE];
 

@@ -1,6 +1,6 @@
 /*
- * What becomes of a status of CUDA or cuDNN (group.c: NCCL). Each is checked where the call is made and logged once,
- * with the call, the place in the source, the device and the host. Internal to kernels/cuda.
+ * What becomes of a status of CUDA or cuDNN (group.c: NCCL). Each is checked where the call is made and
+ * logged once, with the call, the place in the source, the device and the host. Internal to kernels/cuda.
  *
  *     out of memory                          STATUS_MEMORY    the engine halves its batch and goes on
  *     a call made wrongly (bad parameter)    STATUS_INTERNAL  a bug: the job ends

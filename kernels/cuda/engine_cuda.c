@@ -266,7 +266,8 @@ enum status engine_cuda_open(const struct cascade *cascade, const struct engine_
         rc = open_device_side(e);
     if (rc == STATUS_MEMORY)
         FAIL(STATUS_PLACE,
-             "%s has too little free memory for batches of %d: choose a smaller --batch, or end what else uses it",
+             "%s has too little free memory for batches of %d: choose a smaller --batch, or end what else "
+             "uses it",
              e->base.device, options->batch);
     TRY(rc);
     *out = &e->base;

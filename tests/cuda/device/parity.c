@@ -1,11 +1,12 @@
 /*
- * parity FOLDER [NETWORK...]: the CUDA engine beside the plain list executed plainly (reference.h), for untrained
- * networks that it makes itself (in FOLDER, kept there): densenet161, resnet50, mobilenet_v2, plain and with CBAM,
- * at 224x224. Needs a device and nothing else: no MPI, no oneDNN, no test library. Exits 77 where there is no GPU.
+ * parity FOLDER [NETWORK...]: the CUDA engine beside the plain list executed plainly (reference.h), for
+ * untrained networks that it makes itself (in FOLDER, kept there): densenet161, resnet50, mobilenet_v2, plain
+ * and with CBAM, at 224x224. Needs a device and nothing else: no MPI, no oneDNN, no test library. Exits 77
+ * where there is no GPU.
  *
- * For each network in float16 and bf16: scores within 5e-3 (bf16: 4e-2), heat maps' normalised mean square error
- * under 1e-4 (bf16: 6e-3), the same bits from a second run and from a batch that is not full. Then the time of full
- * batches, for the record.
+ * For each network in float16 and bf16: scores within 5e-3 (bf16: 4e-2), heat maps' normalised mean square
+ * error under 1e-4 (bf16: 6e-3), the same bits from a second run and from a batch that is not full. Then the
+ * time of full batches, for the record.
  */
 #include "kernels/cuda/device.h"
 #include "kernels/engine.h"
@@ -72,7 +73,8 @@ static enum status run_reference(const struct stage *stage, const uint8_t *pixel
     const struct op *head = &stage->plain.ops[stage->plain.n_ops - 1];
     int c = stage->plain.ops[head->input[0]].shape.c;
     struct reference_result result = {0};
-    float *input = malloc(N_PICTURES * PICTURE_BYTES * sizeof(float)), *weight = NULL, *direction = NULL, shares[N_CLASSES];
+    float *input = malloc(N_PICTURES * PICTURE_BYTES * sizeof(float)), *weight = NULL, *direction = NULL,
+          shares[N_CLASSES];
 
     weight = malloc((size_t)(N_CLASSES * c) * sizeof(float));
     direction = malloc((size_t)c * sizeof(float));
@@ -88,7 +90,8 @@ static enum status run_reference(const struct stage *stage, const uint8_t *pixel
     for (int i = 0; i < N_PICTURES; i++) {
         answers[i].score = score_logits(&stage->classes, result.logits + i * N_CLASSES, shares).score;
         gradcam_direction(weight, shares, N_CLASSES, c, PLACES, direction);
-        gradcam_raw(result.features + (size_t)i * (size_t)(c * PLACES), direction, c, 1, PLACES, answers[i].map);
+        gradcam_raw(result.features + (size_t)i * (size_t)(c * PLACES), direction, c, 1, PLACES,
+                    answers[i].map);
         gradcam_rectify(answers[i].map, PLACES);
     }
 out:
@@ -100,7 +103,8 @@ out:
 }
 
 /* n pictures as one batch. */
-static enum status run_batch(struct engine_instance *instance, const uint8_t *pixels, int n, struct answer *answers)
+static enum status run_batch(struct engine_instance *instance, const uint8_t *pixels, int n,
+                             struct answer *answers)
 {
     enum status rc = STATUS_OK;
     struct engine_request requests[BATCH];
@@ -180,7 +184,8 @@ static enum status compare(const struct answer *got, const struct answer *want, 
             power += (double)want[i].map[p] * want[i].map[p];
         }
     }
-    printf("    %-4s scores differ by at most %.1e, maps' NMSE %.1e\n", precision_name(precision), worst, error / power);
+    printf("    %-4s scores differ by at most %.1e, maps' NMSE %.1e\n", precision_name(precision), worst,
+           error / power);
     if (!(worst <= scores) || !(power > 0) || !(error / power <= maps))
         FAIL(STATUS_INTERNAL, "too far from the reference: scores %.1e, maps %.1e are allowed", scores, maps);
 out:
@@ -212,7 +217,8 @@ out:
     return rc;
 }
 
-static enum status check_network(const struct network *network, const char *folder, const uint8_t *pixels, bool timed)
+static enum status check_network(const struct network *network, const char *folder, const uint8_t *pixels,
+                                 bool timed)
 {
     enum status rc = STATUS_OK;
     struct cascade cascade = {.n_stages = 1, .size = SIZE};
@@ -246,9 +252,9 @@ int main(int argc, char **argv)
 {
     char name[DEVICE_NAME_SIZE], id[DEVICE_ID_SIZE];
     int n_failed = 0, n_passed = 0;
-    uint8_t *pixels = malloc(N_PICTURES * PICTURE_BYTES);
+    static uint8_t pixels[N_PICTURES * PICTURE_BYTES];
 
-    if (argc < 2 || pixels == NULL) {
+    if (argc < 2) {
         fprintf(stderr, "usage: parity FOLDER [NETWORK...]\n");
         return EXIT_USAGE;
     }
@@ -262,11 +268,11 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof(networks) / sizeof(networks[0]); i++) {
         if (!is_asked(networks[i].name, argc - 2, argv + 2))
             continue;
-        bool ok = check_network(&networks[i], argv[1], pixels, getenv("EYESORE_PARITY_UNTIMED") == NULL) == STATUS_OK;
+        bool ok = check_network(&networks[i], argv[1], pixels, getenv("EYESORE_PARITY_UNTIMED") == NULL) ==
+                  STATUS_OK;
         n_passed += ok;
         n_failed += !ok;
     }
-    free(pixels);
     printf("%d passed, %d failed\n", n_passed, n_failed);
     return n_failed > 0 || n_passed == 0;
 }

@@ -2,7 +2,7 @@
  * A simulated CUDA device, for tests. It is a test instrument: it shows that the host code and the kernels
  * do the right thing in every legal order, and nothing about speed or a real GPU's rounding.
  *
- *   runtime/  the CUDA runtime: streams, events, graphs, memory; and cuda_code.h, which compiles .cu for the CPU
+ *   runtime/  the CUDA runtime: streams, events, graphs, memory; cuda_code.h, for .cu files on the CPU
  *   cudnn/    the cuDNN backend API: descriptors recorded, executed in float32
  *   nccl/     NCCL between threads or processes of one machine
  *
@@ -57,9 +57,10 @@ cudaError_t sim_enqueue(cudaStream_t stream, void (*run)(void *argument), void *
                         void (*release)(void *argument));
 
 /*
- * The same for work that waits for other work, of other ranks above all: `step` is called again and again until
- * it returns true, and must not wait itself. In between other work and other host threads go on, and the host
- * thread that called it is not bound to it. Not for work that captured graphs launched at the same time share.
+ * The same for work that waits for other work, of other ranks above all: `step` is called again and again
+ * until it returns true, and must not wait itself. In between other work and other host threads go on, and
+ * the host thread that called it is not bound to it. Not for work that captured graphs launched at the same
+ * time share.
  */
 cudaError_t sim_enqueue_steps(cudaStream_t stream, bool (*step)(void *argument), void *argument,
                               void (*release)(void *argument));

@@ -1,7 +1,8 @@
 /*
- * Every call fails once: the n-th of all calls to CUDA and cuDNN, the n-th allocation, kernel or piece of device
- * work, one after the other through the life of an engine (open, three slots in flight, close). Whatever fails, the
- * outcome is a documented one (device.h, check.h, engine.h), nothing hangs, and nothing is left allocated.
+ * Every call fails once: the n-th of all calls to CUDA and cuDNN, the n-th allocation, kernel or piece of
+ * device work, one after the other through the life of an engine (open, three slots in flight, close).
+ * Whatever fails, the outcome is a documented one (device.h, check.h, engine.h), nothing hangs, and nothing
+ * is left allocated.
  *
  * By default every few calls, a different few each time round; EYESORE_FAULT_STRIDE=1 takes every one.
  */
@@ -167,13 +168,14 @@ static struct tally fault_each(const char *call, int error, int stride, const st
         bool may_round = error == cudaErrorMemoryAllocation;
         if (out.status == STATUS_OK && !(distance(&out, undisturbed) <= (may_round ? 5e-3 : 0)))
             fail_msg("%s number %d, error %d: other scores", call, n, error);
-        if (out.status != STATUS_OK && out.status != STATUS_PLACE && !(may_be_internal && out.status == STATUS_INTERNAL))
+        if (out.status != STATUS_OK && out.status != STATUS_PLACE &&
+            !(may_be_internal && out.status == STATUS_INTERNAL))
             fail_msg("%s number %d, error %d: answered %s", call, n, error, status_name(out.status));
         if (!happened)
             break;
     }
-    print_message("           %-16s error %4d: %d runs: %d fine, %d with a smaller batch, %d given up\n", call, error,
-                  t.n_runs, t.n_fine, t.n_halved, t.n_place + t.n_internal);
+    print_message("           %-16s error %4d: %d runs: %d fine, %d with a smaller batch, %d given up\n",
+                  call, error, t.n_runs, t.n_fine, t.n_halved, t.n_place + t.n_internal);
     return t;
 }
 
@@ -195,7 +197,8 @@ static void test_undisturbed(void **state)
         n_second += !isnan(a.scores[i][1]);
     assert_true(n_second > 0 && n_second < N_PICTURES);
     assert_memory_equal(a.scores, b.scores, sizeof(a.scores));
-    print_message("           %d calls, %d of %d pictures went on\n", sim_count_calls(), n_second, N_PICTURES);
+    print_message("           %d calls, %d of %d pictures went on\n", sim_count_calls(), n_second,
+                  N_PICTURES);
 }
 
 static void test_any_call(void **state)
@@ -226,7 +229,8 @@ static void test_sticky(void **state)
     (void)state;
 
     for (int k = 0; k < 3; k++) {
-        static const int errors[] = {cudaErrorIllegalAddress, cudaErrorECCUncorrectable, cudaErrorLaunchFailure};
+        static const int errors[] = {cudaErrorIllegalAddress, cudaErrorECCUncorrectable,
+                                     cudaErrorLaunchFailure};
         struct tally t = fault_each("exec", errors[k], stride_or(23), &undisturbed, false);
         assert_true(t.n_place >= t.n_runs - 2);
     }
@@ -255,8 +259,9 @@ static void test_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_undisturbed), cmocka_unit_test(test_any_call), cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_sticky),      cmocka_unit_test(test_named),
+        cmocka_unit_test(test_undisturbed),   cmocka_unit_test(test_any_call),
+        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_sticky),
+        cmocka_unit_test(test_named),
     };
     log_set_level(LOG_ERROR);
     alarm(1500); /* a hang is a failure */

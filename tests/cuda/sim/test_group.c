@@ -1,6 +1,7 @@
 /*
- * Ranks joined over NCCL (the simulated one, between real processes): a broadcast in pieces, sums, a rank that never
- * comes, a rank that dies in the middle, a fault of the library. Each rank is a process, as under mpirun.
+ * Ranks joined over NCCL (the simulated one, between real processes): a broadcast in pieces, sums, a rank
+ * that never comes, a rank that dies in the middle, a fault of the library. Each rank is a process, as under
+ * mpirun.
  */
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/group.h"

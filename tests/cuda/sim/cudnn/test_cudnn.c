@@ -1,6 +1,6 @@
 /* The simulated cuDNN itself: what it computes, what it takes and refuses as the real library was seen to. */
-#include "tests/cuda/sim/cudnn/case_run.h"
 #include "tests/cuda/sim/cudnn/parts.h"
+#include "tests/cuda/sim/cudnn/test_case_run.h"
 #include "tests/cuda/sim/sim.h"
 
 #include <math.h>

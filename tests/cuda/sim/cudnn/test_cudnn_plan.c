@@ -1,6 +1,6 @@
 /* The simulated cuDNN itself: plans and their JSON, execution and its refusals, capture, faults. */
-#include "tests/cuda/sim/cudnn/case_run.h"
 #include "tests/cuda/sim/cudnn/parts.h"
+#include "tests/cuda/sim/cudnn/test_case_run.h"
 #include "tests/cuda/sim/sim.h"
 
 #include <setjmp.h>

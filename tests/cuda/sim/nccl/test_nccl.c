@@ -1,5 +1,5 @@
 /* The simulated NCCL itself: what works, with ranks as threads and as processes. */
-#include "tests/cuda/sim/nccl/scene.h"
+#include "tests/cuda/sim/nccl/test_scene.h"
 
 #include <stdlib.h>
 #include <time.h>

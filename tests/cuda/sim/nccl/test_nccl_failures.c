@@ -1,6 +1,6 @@
 /* The simulated NCCL itself: what goes wrong is reported to every rank, in time, and nothing is left behind.
  */
-#include "tests/cuda/sim/nccl/scene.h"
+#include "tests/cuda/sim/nccl/test_scene.h"
 
 #include <stdlib.h>
 #include <string.h>

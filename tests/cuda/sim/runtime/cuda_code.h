@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <tuple>
 #include <type_traits>
 
@@ -72,7 +73,9 @@ extern const uintptr_t sim_bounds_end[] __asm__("__stop___patchable_function_ent
 /* Clang takes no bound that depends on a template's parameter: there, bounds are not checked. */
 #ifdef __clang__
 #define SIM_BOUNDS(threads)
+#define SIM_CLEAR_PADDING(object) static_cast<void>(object)
 #else
+#define SIM_CLEAR_PADDING(object) __builtin_clear_padding(object)
 #define SIM_BOUNDS(threads) __attribute__((patchable_function_entry((threads) + 0, (threads) + 0)))
 #endif
 
@@ -143,6 +146,10 @@ inline void sim_launch_call(const char *name, void (*kernel)(P...), dim3 grid, d
     static_assert((std::is_trivially_copyable_v<P> && ...), "kernel parameters are copied bytewise");
     uintptr_t function = reinterpret_cast<uintptr_t>(kernel);
     struct sim_launch launch = {};
+    /* Without padding: what lies there by chance is no address that the kernel is given. */
+    void *memory = memset(::operator new(sizeof(arguments)), 0, sizeof(arguments));
+    (SIM_CLEAR_PADDING(&values), ...);
+    arguments *copy = new (memory) arguments{kernel, std::tuple<P...>(values...)};
 
     launch.name = name;
     launch.function = function;
@@ -150,7 +157,7 @@ inline void sim_launch_call(const char *name, void (*kernel)(P...), dim3 grid, d
     launch.grid = grid;
     launch.block = block;
     launch.shared_bytes = shared_bytes;
-    launch.arguments = new arguments{kernel, std::tuple<P...>(values...)};
+    launch.arguments = copy;
     launch.arguments_bytes = sizeof(arguments);
     launch.run_thread = arguments::run_thread;
     launch.release = arguments::release;

@@ -115,8 +115,8 @@ void run_some(CUstream_st *stream);
 /* For work that waits for other work: one piece, if one can run. Device memory is open. */
 bool run_another();
 
-/* Runs one piece of work as the stream's, counting it and moving the clock. False: it is not finished, since it
- * waits for other work. */
+/* Runs one piece of work as the stream's, counting it and moving the clock. False: it is not finished, since
+ * it waits for other work. */
 bool execute(CUstream_st *stream, struct work *work);
 /* The work that runs takes so much longer. */
 void spend_ns(double time_ns);

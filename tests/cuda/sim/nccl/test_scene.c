@@ -1,4 +1,4 @@
-#include "tests/cuda/sim/nccl/scene.h"
+#include "tests/cuda/sim/nccl/test_scene.h"
 
 #include <fcntl.h>
 #include <pthread.h>

@@ -2,8 +2,8 @@
  * For the tests of the simulated NCCL: a scene is played by every rank, with the ranks as threads of this
  * process or as processes; it returns 0, or the line where it went wrong.
  */
-#ifndef EYESORE_SIM_NCCL_SCENE_H
-#define EYESORE_SIM_NCCL_SCENE_H
+#ifndef EYESORE_SIM_NCCL_TEST_SCENE_H
+#define EYESORE_SIM_NCCL_TEST_SCENE_H
 
 #include "tests/cuda/sim/sim.h"
 

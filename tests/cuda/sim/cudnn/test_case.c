@@ -1,4 +1,4 @@
-#include "tests/cuda/sim/cudnn/case.h"
+#include "tests/cuda/sim/cudnn/test_case.h"
 
 #include <string.h>
 

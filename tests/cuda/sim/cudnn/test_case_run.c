@@ -1,4 +1,4 @@
-#include "tests/cuda/sim/cudnn/case_run.h"
+#include "tests/cuda/sim/cudnn/test_case_run.h"
 
 #include "tests/cuda/sim/cudnn/number.h"
 #include "tests/cuda/sim/cudnn/parts.h"

@@ -3,8 +3,8 @@
  * to make it wrong in one place. Talks to cuDNN through its real header only, so that the same cases can be
  * given to the real library and the answers compared.
  */
-#ifndef EYESORE_SIM_CUDNN_CASE_H
-#define EYESORE_SIM_CUDNN_CASE_H
+#ifndef EYESORE_SIM_CUDNN_TEST_CASE_H
+#define EYESORE_SIM_CUDNN_TEST_CASE_H
 
 #include <cudnn.h>
 #include <stdbool.h>

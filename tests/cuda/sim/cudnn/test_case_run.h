@@ -1,11 +1,11 @@
 /*
- * For the simulator's tests: a case (case.h) given numbers, executed on the device, and computed once more by
- * plain loops.
+ * For the simulator's tests: a case (test_case.h) given numbers, executed on the device, and computed once
+ * more by plain loops.
  */
-#ifndef EYESORE_SIM_CUDNN_CASE_RUN_H
-#define EYESORE_SIM_CUDNN_CASE_RUN_H
+#ifndef EYESORE_SIM_CUDNN_TEST_CASE_RUN_H
+#define EYESORE_SIM_CUDNN_TEST_CASE_RUN_H
 
-#include "tests/cuda/sim/cudnn/case.h"
+#include "tests/cuda/sim/cudnn/test_case.h"
 
 #include <stddef.h>
 
