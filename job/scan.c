@@ -132,11 +132,12 @@ static enum status take_back(struct sweep *s, struct work *work)
         rc = work->status;
         goto out;
     }
-    (void)gpu_note_events(s->run); /* said where it failed */
-    log_error("this rank abandons shard %" PRIu64
-              " and stops: the fault is of the place, not of a picture; run the "
-              "same command again when it is mended",
-              work->shard);
+    (void)gpu_note_events(s->run);  /* said where it failed */
+    if (s->outcome != STATUS_PLACE) /* said once: what else is in hand meets the same fault */
+        log_error("this rank abandons shard %" PRIu64
+                  " and stops: the fault is of the place, not of a picture; run the "
+                  "same command again when it is mended",
+                  work->shard);
     struct claim_report totals = report(s);
     TRY(claim_hand_back(s->claimant, &totals, work->shard));
     stop_claiming(s, STATUS_PLACE);

@@ -34,6 +34,10 @@ enum status device_enter(void)
     return refuse();
 }
 
+void device_enter_to_close(void)
+{
+}
+
 const char *device_label(void)
 {
     return "no GPU";

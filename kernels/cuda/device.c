@@ -53,6 +53,11 @@ out:
     return rc;
 }
 
+void device_enter_to_close(void)
+{
+    (void)cudaSetDevice(chosen_index);
+}
+
 const char *device_label(void)
 {
     return label;

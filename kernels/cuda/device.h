@@ -27,6 +27,9 @@ enum status device_choose(int index, char name[DEVICE_NAME_SIZE], char id[DEVICE
 /* The current device is per thread: called at the entry of everything that a worker thread may call. */
 enum status device_enter(void);
 
+/* The same before cleaning up: whatever state the device is in; logs nothing. */
+void device_enter_to_close(void);
+
 /* "GPU 2, NVIDIA H100 80GB HBM3" */
 const char *device_label(void);
 

@@ -170,7 +170,7 @@ static void engine_close(struct engine *base)
 {
     struct cuda_engine *e = (struct cuda_engine *)(void *)base;
 
-    (void)device_enter();
+    device_enter_to_close();
     resources_close(e);
     for (int i = 0; i < e->n_passes; i++)
         device_program_close(&e->passes[i].program);

@@ -83,6 +83,7 @@ static enum status wait_for_stream(struct group *g, const char *what)
             break;
         if (state != cudaErrorNotReady)
             TRY(cuda_status(state, CUDA_HERE("cudaStreamQuery")));
+        (void)cudaGetLastError(); /* "not ready" would be taken for the next launch's error */
         TRY(wait_for_communicator(g, until, what));
         if (seconds_now() > until)
             FAIL(STATUS_PLACE, "NCCL: %s: not done in time: is a host or a link down?", what);
@@ -184,7 +185,7 @@ void group_close(struct group *g)
 {
     if (g == NULL)
         return;
-    (void)device_enter();
+    device_enter_to_close();
     /* Abort also where nothing is wrong: unlike destroy it waits for nobody. */
     if (g->comm != NULL)
         (void)ncclCommAbort(g->comm);

@@ -1,11 +1,11 @@
 #!/bin/sh
-# The slow part of the CUDA engine's proofs: tests/cuda/all.sh BUILD [PART...]; parts: plans parity faults seeds.
+# The slow part of the CUDA engine's proofs: tests/cuda/all.sh BUILD [PART...]; parts: golden parity seeds faults plans.
 # Goes on through failures; exit 1 where there was one. Results: BUILD/cuda-all.
 set -u
 
 build=$(cd "${1:?usage: tests/cuda/all.sh BUILD [PART...]}" && pwd)
 shift
-parts=${*:-parity seeds faults plans}
+parts=${*:-golden parity seeds faults plans}
 top=$(cd "$(dirname "$0")/../.." && pwd)
 out=$build/cuda-all
 failed=0
@@ -30,6 +30,12 @@ for part in $parts; do
         for network in mobilenet_v2 mobilenet_v2+cbam resnet50 resnet50+cbam densenet161 densenet161+cbam; do
             run "parity-$network" env SIM_MEMORY_MIB=8000 EYESORE_PARITY_UNTIMED=1 \
                 "$build/tests/cuda/sim/cuda_parity_sim" "$out/weights" "$network"
+        done ;;
+    golden) # the same beside PyTorch's stored answers; needs what `make test` leaves in BUILD/tests/parity
+        for network in densenet161 resnet50 mobilenet_v2; do
+            run "golden-$network" "$build/tests/cuda/sim/test_golden" "$build/tests/parity/weights" \
+                "$build/tests/parity/crops.safetensors" "$top/tests/parity/golden.safetensors" "$network-plain" \
+                "$network-jongchan" "$network-timm" "$network-luuuyi"
         done ;;
     seeds) # other orders of the device's streams and of the threads in a block
         for seed in 11 12 13 14 15 16; do

@@ -1,5 +1,7 @@
 #include "tests/cuda/sim/device_support.h"
 
+#include "kernels/lower.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -123,6 +125,20 @@ struct device_value bench_read(const struct bench_program *b, const struct opera
             out.values[row * (size_t)map.c + c] = to_float(b->program.element, raw[row * pitch + c]);
     free(raw);
     return out;
+}
+
+void bench_activate(const struct stage *stage, struct device_value *features)
+{
+    struct graph lowered;
+
+    assert_int_equal(lower_inference(&stage->plain, CUDA_CHANNEL_ALIGN, &lowered), STATUS_OK);
+    const struct op *op = &lowered.ops[lowered.ops[lowered.n_ops - 1].input[0]];
+    for (int i = 0; op->kind == OP_SCALE && i < features->n * features->places * features->c; i++) {
+        int c = i % features->c;
+        float v = op->param[SCALE_SCALE]->own[c] * features->values[i] + op->param[SCALE_SHIFT]->own[c];
+        features->values[i] = v < 0 ? 0 : v;
+    }
+    graph_free(&lowered);
 }
 
 double nmse_of(const struct nmse *sum)

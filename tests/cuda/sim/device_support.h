@@ -32,6 +32,9 @@ struct device_value {
 };
 struct device_value bench_read(const struct bench_program *b, const struct operand *operand);
 
+/* The head's input as the head sees it: DenseNet's last norm is its prologue. In place. */
+void bench_activate(const struct stage *stage, struct device_value *features);
+
 /* sum (a - b)^2 / sum b^2 */
 struct nmse {
     double error, power;

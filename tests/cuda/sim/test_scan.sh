@@ -82,7 +82,7 @@ said "begun with --batch 16"
 expect 0 2 "${sweep_options[@]}" --out "$work/sticky"
 same_sweep "$work/one/sweep.h5" "$work/sticky/sweep.h5" "device_failures|option.batch"
 
-note "two ranks, one GPU fails: the other does the rest"
+note "two ranks, one GPU fails: the other does what is handed back to it in time, a resume the rest"
 cat >"$work/one_fails" <<'END'
 #!/bin/sh
 if [ "$OMPI_COMM_WORLD_RANK" = 1 ]; then export SIM_FAULT=exec:900:719; fi
@@ -90,9 +90,12 @@ exec "$EYESORE_SIM" "$@"
 END
 chmod +x "$work/one_fails"
 EYESORE=$work/one_fails
-expect 0 2 "${sweep_options[@]}" --batch 16 --out "$work/half"
+code=0
+mpi 2 "${sweep_options[@]}" --batch 16 --out "$work/half" || code=$?
+[ "$code" = 0 ] || [ "$code" = 75 ] || fail_log "exit code $code"
 said "this rank left early"
 EYESORE=$sim
+[ "$code" = 0 ] || expect 0 2 "${sweep_options[@]}" --out "$work/half"
 same_sweep "$work/one/sweep.h5" "$work/half/sweep.h5" "device_failures"
 [ "$(run_attributes "$work/half/sweep.h5" | grep -c '^device_failures=1$')" = 1 ] || fail "device_failures is not 1"
 
@@ -109,5 +112,25 @@ for delay in 0.4 0.8 1.2 1.6; do
 done
 expect 0 2 "${sweep_options[@]}" --batch 16 --out "$work/killed"
 same_sweep "$work/one/sweep.h5" "$work/killed/sweep.h5"
+
+note "any call of the whole program fails: done, or 75 and a resume; no row lost"
+for n in 60 700 2500 6000 9000; do
+    code=0
+    SIM_FAULT=*:$n:0 mpi 2 "${sweep_options[@]}" --batch 16 --out "$work/any-$n" || code=$?
+    [ "$code" = 0 ] || [ "$code" = 75 ] || fail_log "call $n failed, and the exit code was $code"
+    expect 0 2 "${sweep_options[@]}" --batch 16 --out "$work/any-$n"
+    same_sweep "$work/one/sweep.h5" "$work/any-$n/sweep.h5" "device_failures"
+done
+
+note "the order measured on GPUs, and a batch found by itself"
+sweep_options=("${sweep_options[@]/given/auto}")
+SIM_MEMORY_MIB=16 expect 0 2 "${sweep_options[@]}" --out "$work/auto"
+said "order: 1. "
+grep -qxE "batch=(4|8|16|32)" "$work/auto/plan/engine.txt" || fail "no small batch in a small memory"
+
+note "bf16, and what the cuda engine does not compute"
+expect 0 0 "${sweep_options[@]}" --batch 8 --precision bf16 --out "$work/bf16" --limit 20
+expect 2 0 "${sweep_options[@]}" --precision f32 --engine cuda --out "$work/f32" --limit 20
+said "the cuda engine computes in f16 or bf16, not f32"
 
 echo "all sweeps on the simulated device are as they should be"

@@ -6,7 +6,6 @@
 #include "tests/cuda/sim/device_support.h"
 
 #include "kernels/cpu/program.h"
-#include "kernels/lower.h"
 #include "tests/unit/kernels/support.h"
 
 #include <math.h>
@@ -114,21 +113,6 @@ static void compare_steps(const struct stage *stage, const struct limits *limits
     bench_close(&b);
 }
 
-/* The head's input as the head sees it: DenseNet's last norm is its prologue. */
-static void activate(const struct stage *stage, struct device_value *features)
-{
-    struct graph lowered;
-
-    assert_int_equal(lower_inference(&stage->plain, CUDA_CHANNEL_ALIGN, &lowered), STATUS_OK);
-    const struct op *op = &lowered.ops[lowered.ops[lowered.n_ops - 1].input[0]];
-    for (int i = 0; op->kind == OP_SCALE && i < features->n * features->places * features->c; i++) {
-        int c = i % features->c;
-        float v = op->param[SCALE_SCALE]->own[c] * features->values[i] + op->param[SCALE_SHIFT]->own[c];
-        features->values[i] = v < 0 ? 0 : v;
-    }
-    graph_free(&lowered);
-}
-
 static void compare_features(const struct stage *stage, const struct limits *limits, const uint8_t *pixels)
 {
     struct bench_program b;
@@ -139,7 +123,7 @@ static void compare_features(const struct stage *stage, const struct limits *lim
     for (int i = 0; i < b.program.steps.n; i++)
         bench_step(&b, i);
     struct device_value value = bench_read(&b, &b.program.steps.items[b.program.steps.n - 1].in);
-    activate(stage, &value);
+    bench_activate(stage, &value);
     cpu_open(&cpu, stage);
     int head = cpu.program.graph.n_ops - 1, last = cpu.program.graph.ops[head].input[0];
     for (int picture = 0; picture < N_PICTURES; picture++) {

@@ -312,6 +312,8 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t comm, ncclResult_t *result)
     if (comm == NULL || result == NULL)
         return ncclsim_fail(ncclInvalidArgument, "an argument is NULL");
     *result = ncclsim_communicator_advance(comm);
+    if (*result != ncclSuccess && *result != ncclInProgress)
+        ncclsim_fail(*result, "%s", comm->message); /* for who asks without the communicator, too */
     return ncclSuccess;
 }
 
