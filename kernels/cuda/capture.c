@@ -21,8 +21,8 @@ static struct program_pass describe_pass(const struct cuda_engine *e, const stru
     };
 }
 
-/* What one turn of a pass's loop does, captured into the body of its while node. */
-static enum status capture_turn(struct cuda_engine *e, const struct cuda_pass *pass,
+/* What one turn of a pass's loop does; captured, it is the body of its while node. */
+static enum status enqueue_turn(struct cuda_engine *e, const struct cuda_pass *pass,
                                 cudaGraphConditionalHandle loop)
 {
     enum status rc = STATUS_OK;
@@ -71,7 +71,7 @@ static enum status capture_pass(struct cuda_engine *e, cudaGraph_t graph, const 
     TRY(append_while(e, loop, &body));
     TRY_CUDA(cudaStreamBeginCaptureToGraph(e->body, body, NULL, NULL, 0, cudaStreamCaptureModeThreadLocal));
     capturing = true;
-    TRY(capture_turn(e, pass, loop));
+    TRY(enqueue_turn(e, pass, loop));
 out:
     if (capturing) {
         cudaError_t end = cudaStreamEndCapture(e->body, &ended); /* the body belongs to its node */
@@ -92,6 +92,30 @@ out:
     return rc;
 }
 
+/*
+ * Everything once, on a batch of no pictures, outside of a capture: kernels are loaded at their first use,
+ * which a capture does not allow, and a plan that cannot be launched shows here.
+ */
+static enum status warm_up(struct cuda_engine *e)
+{
+    enum status rc = STATUS_OK;
+    const struct cuda_slot *slot = &e->slots[0];
+
+    TRY_CUDA(cudaMemsetAsync(slot->device_control, 0, sizeof(*slot->device_control), e->body));
+    TRY_CUDA(
+        cudaMemcpyAsync(e->slot_table, slot->table, sizeof(*slot->table), cudaMemcpyHostToDevice, e->body));
+    TRY_CUDA(begin_launch(e->slot_table, e->state, e->results, e->n_stages, e->base.batch, e->body));
+    for (int i = 0; i < e->n_passes; i++) {
+        const struct cuda_pass *pass = &e->passes[i];
+        TRY_CUDA(select_launch(e->slot_table, e->state, pass->stage, pass->variant, e->base.batch, e->list, 0,
+                               e->body));
+        TRY(enqueue_turn(e, pass, 0));
+    }
+    TRY_CUDA(cudaStreamSynchronize(e->body));
+out:
+    return rc;
+}
+
 enum status capture_cascade(struct cuda_engine *e, cudaGraphExec_t *out)
 {
     enum status rc = STATUS_OK;
@@ -99,6 +123,7 @@ enum status capture_cascade(struct cuda_engine *e, cudaGraphExec_t *out)
     bool capturing = false;
 
     TRY_CUDNN(cudnnSetStream(e->handle, e->body));
+    TRY(warm_up(e));
     TRY_CUDA(cudaGraphCreate(&graph, 0));
     TRY_CUDA(
         cudaStreamBeginCaptureToGraph(e->compute, graph, NULL, NULL, 0, cudaStreamCaptureModeThreadLocal));
