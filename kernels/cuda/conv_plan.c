@@ -41,6 +41,21 @@ out:
     return rc;
 }
 
+/* What an execution plan is for. */
+static enum status aim_at(cudnnBackendDescriptor_t plan, const struct conv_target *target)
+{
+    enum status rc = STATUS_OK;
+
+    if (target->handle != NULL)
+        TRY_CUDNN(cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1,
+                                           &target->handle));
+    else
+        TRY_CUDNN(cudnnBackendSetAttribute(plan, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
+                                           CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &target->properties));
+out:
+    return rc;
+}
+
 /* OUT plan: descriptor NULL where cuDNN does not support this one, which is no fault. */
 static enum status finalise_plan(cudnnBackendDescriptor_t config, const struct conv_target *target,
                                  struct conv_plan *plan)
@@ -52,12 +67,7 @@ static enum status finalise_plan(cudnnBackendDescriptor_t config, const struct c
     TRY_CUDNN(cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &d));
     TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
                                        CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config));
-    if (target->handle != NULL)
-        TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1,
-                                           &target->handle));
-    else
-        TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
-                                           CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &target->properties));
+    TRY(aim_at(d, target));
     cudnnStatus_t error = cudnnBackendFinalize(d);
     if (CUDNN_STATUS_CATEGORY(error) == CUDNN_STATUS_NOT_SUPPORTED ||
         error == CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED)
@@ -202,12 +212,7 @@ enum status conv_plan_load(const char *json, const struct conv_target *target, s
     int64_t n = 0, bytes = 0;
 
     TRY_CUDNN(cudnnBackendCreateDescriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &d));
-    if (target->handle != NULL)
-        TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1,
-                                           &target->handle));
-    else
-        TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP,
-                                           CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &target->properties));
+    TRY(aim_at(d, target));
     if (cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION, CUDNN_TYPE_CHAR,
                                  (int64_t)strlen(json) + 1, json) != CUDNN_STATUS_SUCCESS ||
         cudnnBackendFinalize(d) != CUDNN_STATUS_SUCCESS) {
