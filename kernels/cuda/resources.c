@@ -43,7 +43,6 @@ static enum status open_slot(struct cuda_engine *e, struct cuda_slot *slot)
 {
     enum status rc = STATUS_OK;
     size_t pixel_bytes = (size_t)e->base.batch * (size_t)e->size * (size_t)e->size * 3;
-    cudaEvent_t *events[] = {&slot->uploaded, &slot->computed, &slot->done};
 
     TRY_CUDA(cudaHostAlloc((void **)&slot->pixels, pixel_bytes, cudaHostAllocDefault));
     TRY_CUDA(cudaHostAlloc((void **)&slot->control, sizeof(*slot->control), cudaHostAllocDefault));
@@ -52,8 +51,10 @@ static enum status open_slot(struct cuda_engine *e, struct cuda_slot *slot)
     TRY_CUDA(cudaMalloc((void **)&slot->device_pixels, pixel_bytes));
     TRY_CUDA(cudaMalloc((void **)&slot->device_control, sizeof(*slot->device_control)));
     TRY_CUDA(cudaMalloc((void **)&slot->device_results, e->results_bytes));
-    for (int i = 0; i < 3; i++)
-        TRY_CUDA(cudaEventCreateWithFlags(events[i], cudaEventDisableTiming));
+    TRY_CUDA(cudaEventCreateWithFlags(&slot->uploaded, cudaEventDisableTiming));
+    TRY_CUDA(cudaEventCreateWithFlags(&slot->computed, cudaEventDisableTiming));
+    /* Who waits for results sleeps: the cores are for decoding. */
+    TRY_CUDA(cudaEventCreateWithFlags(&slot->done, cudaEventDisableTiming | cudaEventBlockingSync));
     *slot->table = (struct batch_slot){slot->device_pixels, slot->device_control, slot->device_results};
 out:
     return rc;
