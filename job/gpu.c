@@ -57,7 +57,8 @@ static enum status join_group(struct run *run)
         goto out;
     TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? group_make_id(id) : STATUS_OK);
     TRY(comm_broadcast(&run->comm, id, sizeof(id)));
-    TRY_TOGETHER(&run->comm, group_open(id, run->comm.rank, run->comm.n_ranks, &run->gpus));
+    TRY_TOGETHER(&run->comm, group_open(run->comm.rank, &run->gpus));
+    TRY_TOGETHER(&run->comm, group_join(run->gpus, id, run->comm.n_ranks));
 out:
     return rc;
 }
@@ -93,9 +94,12 @@ void gpu_leave(struct run *run)
 }
 
 /* Memory as weights_open_map wants it. */
-static enum status map_memory(size_t n_bytes, unsigned char **map)
+static enum status map_memory(const char *path, size_t n_bytes, unsigned char **map)
 {
     enum status rc = STATUS_OK;
+
+    if (n_bytes == 0)
+        FAIL(STATUS_INPUT, "weights %s: the file is empty", path);
     void *memory = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (memory == MAP_FAILED)
@@ -115,7 +119,7 @@ static enum status share_one(struct run *run, const char *path, struct weights *
     TRY_TOGETHER(&run->comm,
                  run->comm.rank == 0 ? file_read(path, WEIGHTS_LIMIT_BYTES, &bytes, &n_bytes) : STATUS_OK);
     TRY(comm_broadcast(&run->comm, &n_bytes, sizeof(n_bytes)));
-    TRY_TOGETHER(&run->comm, n_bytes == 0 ? STATUS_INPUT : map_memory(n_bytes, &map));
+    TRY_TOGETHER(&run->comm, map_memory(path, n_bytes, &map));
     if (run->comm.rank == 0)
         memcpy(map, bytes, n_bytes);
     TRY_TOGETHER(&run->comm, group_broadcast(run->gpus, map, n_bytes));

@@ -59,12 +59,18 @@ enum status group_make_id(unsigned char id[GROUP_ID_BYTES])
     return refuse();
 }
 
-enum status group_open(const unsigned char id[GROUP_ID_BYTES], int rank, int n_ranks, struct group **out)
+enum status group_open(int rank, struct group **out)
 {
-    (void)id;
     (void)rank;
-    (void)n_ranks;
     (void)out;
+    return refuse();
+}
+
+enum status group_join(struct group *group, const unsigned char id[GROUP_ID_BYTES], int n_ranks)
+{
+    (void)group;
+    (void)id;
+    (void)n_ranks;
     return refuse();
 }
 

@@ -105,29 +105,38 @@ out:
     return rc;
 }
 
-enum status group_open(const unsigned char id[GROUP_ID_BYTES], int rank, int n_ranks, struct group **out)
+enum status group_open(int rank, struct group **out)
 {
     enum status rc = STATUS_OK;
     struct group *g = calloc(1, sizeof(*g));
-    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-    ncclUniqueId shared;
 
     if (g == NULL)
         FAIL(STATUS_MEMORY, "no memory");
     g->rank = rank;
-    g->dead = true; /* until it lives */
-    memcpy(shared.internal, id, GROUP_ID_BYTES);
-    config.blocking = 0;
+    g->dead = true; /* until it is joined */
     TRY(device_enter());
     TRY_CUDA(cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking));
     TRY_CUDA(cudaMalloc((void **)&g->stage, STAGE_BYTES));
-    TRY_NCCL(ncclCommInitRankConfig(&g->comm, n_ranks, shared, rank, &config));
-    TRY(wait_for_communicator(g, deadline(), "joining the GPUs of all ranks"));
-    g->dead = false;
     *out = g;
     g = NULL;
 out:
     group_close(g);
+    return rc;
+}
+
+enum status group_join(struct group *g, const unsigned char id[GROUP_ID_BYTES], int n_ranks)
+{
+    enum status rc = STATUS_OK;
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    ncclUniqueId shared;
+
+    memcpy(shared.internal, id, GROUP_ID_BYTES);
+    config.blocking = 0;
+    TRY(device_enter());
+    TRY_NCCL(ncclCommInitRankConfig(&g->comm, n_ranks, shared, g->rank, &config));
+    TRY(wait_for_communicator(g, deadline(), "joining the GPUs of all ranks"));
+    g->dead = false;
+out:
     return rc;
 }
 

@@ -22,8 +22,11 @@ struct group;
 /* On rank 0. OUT id: for group_open on every rank. */
 enum status group_make_id(unsigned char id[GROUP_ID_BYTES]);
 
-/* Collective among n_ranks, one device each (device_choose). OUT: group_close. */
-enum status group_open(const unsigned char id[GROUP_ID_BYTES], int rank, int n_ranks, struct group **out);
+/* What this rank needs for it on its own device (device_choose); not collective. OUT: group_close. */
+enum status group_open(int rank, struct group **out);
+
+/* Collective among n_ranks, one device each, all of which have a group open: else the others wait in vain. */
+enum status group_join(struct group *group, const unsigned char id[GROUP_ID_BYTES], int n_ranks);
 
 /* Collective. Rank 0's bytes, in host memory, to all. */
 enum status group_broadcast(struct group *group, void *bytes, size_t n_bytes);

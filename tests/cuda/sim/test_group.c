@@ -77,7 +77,8 @@ static int broadcast_and_sum(int rank, const unsigned char *id)
         return STATUS_MEMORY;
     for (size_t i = 0; i < LARGE; i++)
         bytes[i] = rank == 0 ? (unsigned char)(i * 2654435761u >> 13) : 0;
-    TRY(group_open(id, rank, N_RANKS, &group));
+    TRY(group_open(rank, &group));
+    TRY(group_join(group, id, N_RANKS));
     TRY(group_broadcast(group, bytes, LARGE));
     for (size_t i = 0; i < LARGE; i++)
         if (bytes[i] != (unsigned char)(i * 2654435761u >> 13))
@@ -108,8 +109,15 @@ static void test_broadcast_and_sum(void **state)
 
 static int never_comes(int rank, const unsigned char *id)
 {
+    enum status rc = STATUS_OK;
     struct group *group = NULL;
-    return rank == 1 ? STATUS_OK : (int)group_open(id, rank, N_RANKS, &group);
+
+    TRY(group_open(rank, &group));
+    if (rank == 0)
+        TRY(group_join(group, id, N_RANKS));
+out:
+    group_close(group);
+    return (int)rc;
 }
 
 static int dies(int rank, const unsigned char *id)
@@ -118,7 +126,8 @@ static int dies(int rank, const unsigned char *id)
     struct group *group = NULL;
     unsigned char bytes[1000] = {0};
 
-    TRY(group_open(id, rank, N_RANKS, &group));
+    TRY(group_open(rank, &group));
+    TRY(group_join(group, id, N_RANKS));
     TRY(group_broadcast(group, bytes, sizeof(bytes)));
     if (rank == 1)
         _exit(0); /* without a word */
@@ -152,7 +161,8 @@ static int library_fails(int rank, const unsigned char *id)
     struct group *group = NULL;
     uint64_t value = 1;
 
-    TRY(group_open(id, rank, N_RANKS, &group));
+    TRY(group_open(rank, &group));
+    TRY(group_join(group, id, N_RANKS));
     if (rank == 1)
         sim_fault("ncclAllReduce", 1, 6 /* ncclRemoteError */);
     TRY(group_sum(group, &value, 1));
