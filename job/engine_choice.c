@@ -62,34 +62,39 @@ out:
 static enum status refuse_cuda(const struct run *run)
 {
     enum status rc = STATUS_OK;
-    char host[256] = "?";
+    char host[256] = "?", why[DEVICE_REASON_SIZE];
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
 
+    device_count(why);
     gethostname(host, sizeof(host) - 1);
     if (!device_is_built())
         FAIL(STATUS_USAGE,
              "--engine cuda: this eyesore was built without CUDA: use --engine cpu, or build it where "
              "nvcc, cuDNN and NCCL are installed");
     FAIL(STATUS_USAGE,
-         "the engine is cuda, but rank %d finds no GPU on host %s (CUDA_VISIBLE_DEVICES=%s): leave the host "
-         "out, or "
-         "use --engine cpu with another --out",
-         run->comm.rank, host, visible == NULL ? "" : visible);
+         "the engine is cuda, but rank %d has no GPU on host %s: %s%s%s; leave the host out, or use --engine "
+         "cpu with "
+         "another --out",
+         run->comm.rank, host, why,
+         visible == NULL ? "" : "; CUDA_VISIBLE_DEVICES=", visible == NULL ? "" : visible);
 out:
     return rc;
 }
 
-/* Collective: does every rank find a GPU? One that does not says so where others do. */
+/* Collective: does every rank find a GPU? One that does not says why, where there is a driver or others do.
+ */
 static enum status look_for_gpus(const struct run *run, bool *everywhere)
 {
     enum status rc = STATUS_OK;
-    bool own = device_count() > 0;
+    char why[DEVICE_REASON_SIZE];
+    bool own = device_count(why) > 0;
     uint64_t n = own ? 1 : 0;
 
     TRY(comm_sum(&run->comm, &n, 1));
     *everywhere = n == (uint64_t)run->comm.n_ranks;
-    if (n > 0 && !own)
-        log_warn("this rank finds no GPU on its host, others do");
+    bool is_news = n > 0 || (device_is_built() && strcmp(why, "no NVIDIA driver") != 0);
+    if (!own && is_news && run->options->engine == ENGINE_CHOICE_AUTO)
+        log_warn("no GPU for this rank: %s", why);
 out:
     return rc;
 }
@@ -99,12 +104,13 @@ static enum status check_engine(const struct run *run, const struct remembered *
 {
     enum status rc = STATUS_OK;
     const char *engine = memory->made.is_cuda ? "cuda" : "cpu";
+    char why[DEVICE_REASON_SIZE];
 
     if (memory->begun && memory->any && memory->made.is_cuda != run->choice.is_cuda)
         FAIL(STATUS_MISMATCH,
              "%s was begun with --engine %s: leave --engine out to go on with it, or give another --out",
              run->options->out, engine);
-    if (run->choice.is_cuda && device_count() == 0)
+    if (run->choice.is_cuda && device_count(why) == 0)
         TRY(refuse_cuda(run));
 out:
     return rc;

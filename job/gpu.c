@@ -28,7 +28,8 @@ static enum status check_alone(const struct run *run, const struct card *cards)
     for (int i = 0; i < run->comm.rank; i++) {
         if (strcmp(cards[i].host, own->host) != 0 || strcmp(cards[i].id, own->id) != 0)
             continue;
-        int n = device_count();
+        char why[DEVICE_REASON_SIZE];
+        int n = device_count(why);
         FAIL(STATUS_USAGE,
              "host %s has %d GPU%s for %d ranks; each rank needs one of its own: start %d on each host, with "
              "mpirun "
@@ -67,15 +68,18 @@ enum status gpu_join(struct run *run)
 {
     enum status rc = STATUS_OK;
     struct card own = {0}, *cards = NULL;
+    char why[DEVICE_REASON_SIZE];
 
     if (!run->choice.is_cuda || run->options->dry_run)
         goto out;
     gethostname(own.host, sizeof(own.host) - 1);
-    TRY_TOGETHER(&run->comm, device_choose(run->comm.local_rank % device_count(), own.device, own.id));
+    int n = device_count(why), index = n == 0 ? 0 : run->comm.local_rank % n;
+    TRY_TOGETHER(&run->comm, device_describe(index, own.device, own.id));
     cards = calloc((size_t)run->comm.n_ranks, sizeof(*cards));
     TRY_TOGETHER(&run->comm, cards == NULL ? STATUS_MEMORY : STATUS_OK);
     TRY(comm_gather_all(&run->comm, &own, sizeof(own), cards));
     TRY_TOGETHER(&run->comm, check_alone(run, cards));
+    TRY_TOGETHER(&run->comm, device_choose(index)); /* now: two ranks may not even touch an exclusive card */
     run->leads = is_leader(run, cards);
     TRY(join_group(run));
 out:

@@ -3,6 +3,8 @@
 #include "kernels/cuda/group.h"
 #include "kernels/engine.h"
 
+#include <stdio.h>
+
 static enum status refuse(void)
 {
     log_error(
@@ -16,16 +18,23 @@ bool device_is_built(void)
     return false;
 }
 
-int device_count(void)
+int device_count(char why[DEVICE_REASON_SIZE])
 {
+    snprintf(why, DEVICE_REASON_SIZE, "this eyesore was built without CUDA");
     return 0;
 }
 
-enum status device_choose(int index, char name[DEVICE_NAME_SIZE], char id[DEVICE_ID_SIZE])
+enum status device_describe(int index, char name[DEVICE_NAME_SIZE], char id[DEVICE_ID_SIZE])
 {
     (void)index;
     (void)name;
     (void)id;
+    return refuse();
+}
+
+enum status device_choose(int index)
+{
+    (void)index;
     return refuse();
 }
 

@@ -69,7 +69,7 @@ static enum status capture_pass(struct cuda_engine *e, cudaGraph_t graph, const 
     TRY_CUDA(select_launch(e->slot_table, e->state, pass->stage, pass->variant, e->base.batch, e->list, loop,
                            e->compute));
     TRY(append_while(e, loop, &body));
-    TRY_CUDA(cudaStreamBeginCaptureToGraph(e->body, body, NULL, NULL, 0, cudaStreamCaptureModeThreadLocal));
+    TRY_CUDA(cudaStreamBeginCaptureToGraph(e->body, body, NULL, NULL, 0, cudaStreamCaptureModeRelaxed));
     capturing = true;
     TRY(enqueue_turn(e, pass, loop));
 out:
@@ -125,13 +125,13 @@ enum status capture_cascade(struct cuda_engine *e, cudaGraphExec_t *out)
     TRY_CUDNN(cudnnSetStream(e->handle, e->body));
     TRY(warm_up(e));
     TRY_CUDA(cudaGraphCreate(&graph, 0));
-    TRY_CUDA(
-        cudaStreamBeginCaptureToGraph(e->compute, graph, NULL, NULL, 0, cudaStreamCaptureModeThreadLocal));
+    TRY_CUDA(cudaStreamBeginCaptureToGraph(e->compute, graph, NULL, NULL, 0, cudaStreamCaptureModeRelaxed));
     capturing = true;
     TRY(capture_all(e, graph));
     capturing = false;
     TRY_CUDA(cudaStreamEndCapture(e->compute, &ended));
     TRY_CUDA(cudaGraphInstantiate(out, graph, 0));
+    TRY_CUDA(cudaGraphUpload(*out, e->compute)); /* what it needs of memory it takes now */
 out:
     if (capturing)
         (void)cudaStreamEndCapture(e->compute, &ended);

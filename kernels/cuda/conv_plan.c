@@ -12,19 +12,54 @@ static void destroy(cudnnBackendDescriptor_t descriptor)
         cudnnBackendDestroyDescriptor(descriptor);
 }
 
-struct engine_notes {
+struct engine_facts {
     int64_t index;
     bool deterministic, tensor_core;
 };
 
-static enum status read_notes(cudnnBackendDescriptor_t config, struct engine_notes *out)
+/*
+ * Stream-K kernels divide a sum by where its tile falls, so a picture's bits would depend on its row in the
+ * batch; cuDNN does not count that as nondeterministic.
+ */
+static enum status uses_stream_k(cudnnBackendDescriptor_t config, bool *uses)
+{
+    enum status rc = STATUS_OK;
+    cudnnBackendDescriptor_t choices[CUDNN_KNOB_TYPE_COUNTS] = {NULL};
+    int64_t n = 0, found = 0;
+
+    *uses = false;
+    if (cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, 0,
+                                 &n, NULL) != CUDNN_STATUS_SUCCESS ||
+        n == 0)
+        goto out; /* an engine without knobs */
+    n = n < CUDNN_KNOB_TYPE_COUNTS ? n : CUDNN_KNOB_TYPE_COUNTS;
+    for (int64_t i = 0; i < n; i++)
+        TRY_CUDNN(cudnnBackendCreateDescriptor(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &choices[i]));
+    TRY_CUDNN(cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES,
+                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, n, &found, choices));
+    for (int64_t i = 0; i < n && i < found; i++) {
+        cudnnBackendKnobType_t type = CUDNN_KNOB_TYPE_COUNTS;
+        int64_t value = 0, one = 0;
+        TRY_CUDNN(cudnnBackendGetAttribute(choices[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE,
+                                           1, &one, &type));
+        TRY_CUDNN(cudnnBackendGetAttribute(choices[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, 1,
+                                           &one, &value));
+        *uses = *uses || (type == CUDNN_KNOB_TYPE_STREAM_K && value != 0);
+    }
+out:
+    for (int i = 0; i < CUDNN_KNOB_TYPE_COUNTS; i++)
+        destroy(choices[i]);
+    return rc;
+}
+
+static enum status read_facts(cudnnBackendDescriptor_t config, struct engine_facts *out)
 {
     enum status rc = STATUS_OK;
     cudnnBackendDescriptor_t engine = NULL;
     cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
     int64_t n = 0;
 
-    *out = (struct engine_notes){.deterministic = true};
+    *out = (struct engine_facts){.deterministic = true};
     TRY_CUDNN(cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine));
     TRY_CUDNN(cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, 1,
                                        &n, &engine));
@@ -56,7 +91,14 @@ out:
     return rc;
 }
 
-/* OUT plan: descriptor NULL where cuDNN does not support this one, which is no fault. */
+/* After a candidate has failed: is the device still well? Without one there is nothing to ask. */
+static cudaError_t candidate_fault(const struct conv_target *target)
+{
+    (void)cudaGetLastError();
+    return target->handle == NULL ? cudaSuccess : cudaDeviceSynchronize();
+}
+
+/* OUT plan: descriptor NULL where cuDNN cannot make this one, which is no fault. */
 static enum status finalise_plan(cudnnBackendDescriptor_t config, const struct conv_target *target,
                                  struct conv_plan *plan)
 {
@@ -68,11 +110,10 @@ static enum status finalise_plan(cudnnBackendDescriptor_t config, const struct c
     TRY_CUDNN(cudnnBackendSetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG,
                                        CUDNN_TYPE_BACKEND_DESCRIPTOR, 1, &config));
     TRY(aim_at(d, target));
-    cudnnStatus_t error = cudnnBackendFinalize(d);
-    if (CUDNN_STATUS_CATEGORY(error) == CUDNN_STATUS_NOT_SUPPORTED ||
-        error == CUDNN_STATUS_INTERNAL_ERROR_COMPILATION_FAILED)
+    if (cudnnBackendFinalize(d) != CUDNN_STATUS_SUCCESS) {
+        TRY_CUDA(candidate_fault(target)); /* one candidate's failure is not the device's, unless it is */
         goto out;
-    TRY(cudnn_status(error, CUDA_HERE("cudnnBackendFinalize(plan)")));
+    }
     TRY_CUDNN(cudnnBackendGetAttribute(d, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1, &n,
                                        &bytes));
     plan->workspace_bytes = (size_t)bytes;
@@ -92,17 +133,21 @@ static enum status consider(cudnnBackendDescriptor_t config, const struct conv_t
                             struct candidates *c)
 {
     enum status rc = STATUS_OK;
-    struct engine_notes notes;
+    struct engine_facts facts;
+    bool stream_k;
     struct conv_plan plan = {0};
 
-    TRY(read_notes(config, &notes));
-    if (!notes.deterministic)
+    TRY(read_facts(config, &facts));
+    if (!facts.deterministic)
+        goto out;
+    TRY(uses_stream_k(config, &stream_k));
+    if (stream_k)
         goto out;
     TRY(finalise_plan(config, target, &plan));
     if (plan.descriptor == NULL)
         goto out;
-    plan.engine = notes.index;
-    plan.tensor_core = notes.tensor_core;
+    plan.engine = facts.index;
+    plan.tensor_core = facts.tensor_core;
     c->plans[c->n++] = plan;
 out:
     return rc;
@@ -166,7 +211,10 @@ enum status conv_graph_plans(const struct conv_graph *graph, const struct conv_t
     if (c.n == 0)
         TRY(ask(conv_graph_whole(graph), target, CUDNN_HEUR_MODE_FALLBACK, &c));
     if (c.n == 0)
-        FAIL(STATUS_INPUT, "cuDNN %zu has no deterministic plan for this convolution on this device",
+        FAIL(STATUS_INPUT,
+             "cuDNN %zu has no deterministic plan for this convolution on this device (is NVRTC, libnvrtc, "
+             "installed "
+             "beside it?)",
              cudnnGetVersion());
     *n_plans = c.n;
     c.n = 0;

@@ -17,30 +17,89 @@ bool device_is_built(void)
     return true;
 }
 
-int device_count(void)
-{
-    int n = 0;
+#define MOST_DEVICES 64
+#define OLDEST_CAPABILITY 8 /* the own kernels are compiled for sm_80 and later */
 
-    if (cudaGetDeviceCount(&n) != cudaSuccess) {
-        (void)cudaGetLastError(); /* not a fault: there is no driver */
-        return 0;
-    }
-    return n;
+/* Why the runtime sees no device. A driver that is too old, or a fabric that is not up, is worth a word. */
+static void explain(cudaError_t error, char why[DEVICE_REASON_SIZE])
+{
+    int driver = 0, built = CUDART_VERSION;
+
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+        snprintf(why, DEVICE_REASON_SIZE, "no NVIDIA driver");
+    else if (error == cudaErrorInsufficientDriver)
+        snprintf(why, DEVICE_REASON_SIZE,
+                 "the driver supports CUDA %d.%d, this program needs %d.%d: update it", driver / 1000,
+                 driver % 100 / 10, built / 1000, built % 100 / 10);
+    else
+        snprintf(why, DEVICE_REASON_SIZE, "%s (%s)", cudaGetErrorName(error), cudaGetErrorString(error));
+    (void)cudaGetLastError(); /* not a fault of this program's */
 }
 
-enum status device_choose(int index, char name[DEVICE_NAME_SIZE], char id[DEVICE_ID_SIZE])
+/* OUT ordinals: the runtime's numbers of the devices that the engine can use. */
+static int list_devices(int ordinals[MOST_DEVICES], char why[DEVICE_REASON_SIZE])
+{
+    int n = 0, n_usable = 0, major = 0;
+    cudaError_t error = cudaGetDeviceCount(&n);
+
+    why[0] = '\0';
+    if (error != cudaSuccess || n == 0) {
+        explain(error == cudaSuccess ? cudaErrorNoDevice : error, why);
+        return 0;
+    }
+    for (int i = 0; i < n && n_usable < MOST_DEVICES; i++)
+        if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, i) == cudaSuccess &&
+            major >= OLDEST_CAPABILITY)
+            ordinals[n_usable++] = i;
+    if (n_usable == 0)
+        snprintf(why, DEVICE_REASON_SIZE, "its GPUs are older than compute capability %d.0",
+                 OLDEST_CAPABILITY);
+    return n_usable;
+}
+
+int device_count(char why[DEVICE_REASON_SIZE])
+{
+    int ordinals[MOST_DEVICES];
+    return list_devices(ordinals, why);
+}
+
+static enum status find_ordinal(int index, int *ordinal)
+{
+    enum status rc = STATUS_OK;
+    int ordinals[MOST_DEVICES];
+    char why[DEVICE_REASON_SIZE];
+    int n = list_devices(ordinals, why);
+
+    if (index < 0 || index >= n)
+        FAIL(STATUS_PLACE, "GPU %d is not there any more: %s", index, n == 0 ? why : "fewer are visible now");
+    *ordinal = ordinals[index];
+out:
+    return rc;
+}
+
+enum status device_describe(int index, char name[DEVICE_NAME_SIZE], char id[DEVICE_ID_SIZE])
 {
     enum status rc = STATUS_OK;
     struct cudaDeviceProp properties;
+    int ordinal;
 
-    snprintf(label, sizeof(label), "GPU %d", index);
-    TRY_CUDA(cudaSetDevice(index));
-    TRY_CUDA(cudaGetDeviceProperties(&properties, index));
-    chosen_index = index;
-    snprintf(label, sizeof(label), "GPU %d, %.100s", index, properties.name);
+    TRY(find_ordinal(index, &ordinal));
+    TRY_CUDA(cudaGetDeviceProperties(&properties, ordinal));
+    TRY_CUDA(cudaDeviceGetPCIBusId(id, DEVICE_ID_SIZE, ordinal));
     snprintf(name, DEVICE_NAME_SIZE, "%.127s", properties.name);
-    for (int i = 0; i < 16; i++)
-        snprintf(id + 2 * i, 3, "%02x", (unsigned)(unsigned char)properties.uuid.bytes[i]);
+out:
+    return rc;
+}
+
+enum status device_choose(int index)
+{
+    enum status rc = STATUS_OK;
+    char name[DEVICE_NAME_SIZE], id[DEVICE_ID_SIZE];
+
+    TRY(find_ordinal(index, &chosen_index));
+    TRY(device_describe(index, name, id));
+    snprintf(label, sizeof(label), "GPU %d, %.100s", chosen_index, name);
+    TRY_CUDA(cudaSetDevice(chosen_index));
 out:
     return rc;
 }

@@ -8,21 +8,30 @@
 #include "base/status.h"
 
 #define DEVICE_NAME_SIZE 128
-#define DEVICE_ID_SIZE 33
+#define DEVICE_ID_SIZE 32
+#define DEVICE_REASON_SIZE 256
 #define DEVICE_FAULT_SIZE 768
 
 /* Was the program built with the CUDA engine? */
 bool device_is_built(void);
 
-/* How many devices this process may use (CUDA_VISIBLE_DEVICES); 0 where there is no driver. Logs nothing. */
-int device_count(void);
+/*
+ * How many devices this process may use (CUDA_VISIBLE_DEVICES) and the engine can: compute capability 8.0 or
+ * later. OUT why, where there are none: "no NVIDIA driver", "the driver supports CUDA 12.4, ...". Logs
+ * nothing.
+ */
+int device_count(char why[DEVICE_REASON_SIZE]);
 
 /*
- * Make device `index` this process's, before any other thread uses it. OUT name: "NVIDIA H100 80GB HBM3"; id:
- * in hexadecimal, of the card itself, whatever number it has in which process. STATUS_PLACE where it does not
+ * What device `index` (0 to device_count - 1) is, without taking it. OUT name: "NVIDIA H100 80GB HBM3"; id:
+ * the PCI address of the card, whatever number it has in which process. STATUS_PLACE where it does not
  * answer.
  */
-enum status device_choose(int index, char name[DEVICE_NAME_SIZE], char id[DEVICE_ID_SIZE]);
+enum status device_describe(int index, char name[DEVICE_NAME_SIZE], char id[DEVICE_ID_SIZE]);
+
+/* Make device `index` this process's, before any other thread uses it. STATUS_PLACE where it cannot be had.
+ */
+enum status device_choose(int index);
 
 /* The current device is per thread: called at the entry of everything that a worker thread may call. */
 enum status device_enter(void);

@@ -52,10 +52,11 @@ void device_program_set_batch(struct device_program *program, int batch);
 
 /*
  * A plan for every convolution at the batch in force: the store's, else the fastest of the candidates on this
- * device, which the store then keeps. `at`: memory to time them in; its workspace is not used.
+ * device (in_haste: the heuristic's first that runs, without a race), which the store then keeps. `at`:
+ * memory to time them in; its workspace is not used.
  */
 enum status device_program_choose_plans(struct device_program *program, cudnnHandle_t handle,
-                                        cudaStream_t stream, struct plan_store *store,
+                                        cudaStream_t stream, struct plan_store *store, bool in_haste,
                                         const struct program_memory *at);
 
 /* What a pass needs beyond its network. */

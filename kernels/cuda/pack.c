@@ -180,6 +180,7 @@ enum status pack_parameters(const struct stage *stage, struct device_program *p)
     for (int i = 0; i < p->steps.n; i++)
         pack_step(&b, stage, p, i);
     TRY_CUDA(cudaMemcpy(p->parameter_memory, b.bytes, b.capacity, cudaMemcpyHostToDevice));
+    TRY_CUDA(cudaDeviceSynchronize()); /* staged is not arrived, and other streams will read it */
     drop_values(&p->steps.graph);
 out:
     free(b.bytes);

@@ -115,11 +115,11 @@ out:
 
 static void write_to_cache(struct plan_store *store, const char *key, const char *json)
 {
-    if (store->cache_failed || write_to(store->cache, key, json) == STATUS_OK)
+    if (store->cache_closed || write_to(store->cache, key, json) == STATUS_OK)
         return;
     log_warn("%s cannot be written: plans are kept with this run only, the next one chooses anew",
              store->cache);
-    store->cache_failed = true;
+    store->cache_closed = true;
 }
 
 enum status plan_store_find(struct plan_store *store, const char *key, char **json)

@@ -18,7 +18,7 @@
 
 struct plan_store {
     char run[PLAN_PATH_SIZE], cache[PLAN_PATH_SIZE]; /* "": none */
-    bool cache_failed;                               /* said once */
+    bool cache_closed;                               /* not written (any more) */
 };
 
 /* IN run_folder, cache_folder: may be NULL; made when something is kept. device: "NVIDIA H100 80GB HBM3". */

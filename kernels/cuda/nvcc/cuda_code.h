@@ -14,8 +14,8 @@
 #define KERNEL(threads, min_blocks) __global__ void __launch_bounds__(threads, min_blocks)
 #define DEVICE __device__ __forceinline__
 
-/* An array shared by the threads of a block: of fixed size, or as large as the launch says. */
-#define SHARED_ARRAY(type, name, n) __shared__ type name[n]
+/* An array shared by the threads of a block, 16-byte aligned: of fixed size, or as large as the launch says. */
+#define SHARED_ARRAY(type, name, n) __shared__ __align__(16) type name[n]
 #define DYNAMIC_SHARED(type, name) extern __shared__ __align__(16) type name[]
 
 /* LAUNCH((kernel<T>), grid, block, shared_bytes, stream, arguments...) */

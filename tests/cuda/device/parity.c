@@ -250,7 +250,7 @@ static bool is_asked(const char *name, int n, char **names)
 
 int main(int argc, char **argv)
 {
-    char name[DEVICE_NAME_SIZE], id[DEVICE_ID_SIZE];
+    char why[DEVICE_REASON_SIZE];
     int n_failed = 0, n_passed = 0;
     static uint8_t pixels[N_PICTURES * PICTURE_BYTES];
 
@@ -258,11 +258,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: parity FOLDER [NETWORK...]\n");
         return EXIT_USAGE;
     }
-    if (device_count() == 0 || device_choose(0, name, id) != STATUS_OK) {
-        printf("skipped: no GPU here\n");
+    if (device_count(why) == 0 || device_choose(0) != STATUS_OK) {
+        printf("skipped: no GPU here: %s\n", why);
         return EXIT_SKIPPED;
     }
-    printf("device: %s\n", name);
+    printf("device: %s\n", device_label());
     for (int i = 0; i < N_PICTURES; i++)
         weights_init_picture(900 + (uint64_t)i, SIZE, pixels + (size_t)i * PICTURE_BYTES);
     for (size_t i = 0; i < sizeof(networks) / sizeof(networks[0]); i++) {

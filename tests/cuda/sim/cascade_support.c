@@ -68,9 +68,8 @@ enum status cascade_open_cuda(const struct cascade *cascade, enum map_policy map
 {
     enum status rc = STATUS_OK;
     struct engine_options options = {.maps = maps, .n_instances = 1, .batch = batch};
-    char name[DEVICE_NAME_SIZE], id[DEVICE_ID_SIZE];
 
-    TRY(device_choose(0, name, id));
+    TRY(device_choose(0));
     TRY(engine_cuda_open(cascade, &options, out));
 out:
     return rc;

@@ -70,8 +70,8 @@ void bench_open(struct bench_program *b, const struct stage *stage, enum precisi
     b->memory.arena = device_new(b, NULL, b->program.arena_bytes);
     b->memory.scratch = device_new(b, NULL, b->program.scratch_bytes + 1);
     assert_int_equal(plan_store_open(NULL, NULL, "", 0, &store), STATUS_OK);
-    assert_int_equal(device_program_choose_plans(&b->program, b->handle, b->stream, &store, &b->memory),
-                     STATUS_OK);
+    assert_int_equal(
+        device_program_choose_plans(&b->program, b->handle, b->stream, &store, false, &b->memory), STATUS_OK);
     b->memory.workspace = device_new(b, NULL, b->program.workspace_bytes + 1);
     make_pass(b, stage, batch, pixels, n, size);
     assert_int_equal(cudaStreamSynchronize(b->stream), cudaSuccess);

@@ -67,9 +67,8 @@ static enum status live(struct outcome *out)
     struct engine *engine = NULL;
     struct engine_instance *instance = NULL;
     struct engine_notes notes;
-    char name[DEVICE_NAME_SIZE], id[DEVICE_ID_SIZE];
 
-    TRY(device_choose(0, name, id));
+    TRY(device_choose(0));
     TRY(engine_cuda_open(&cascade, &options, &engine));
     TRY(engine->instance_open(engine, &instance));
     TRY(run_slots(instance, out));
@@ -164,8 +163,8 @@ static struct tally fault_each(const char *call, int error, int stride, const st
         t.n_halved += out.status == STATUS_OK && out.n_halvings > 0;
         t.n_place += out.status == STATUS_PLACE;
         t.n_internal += out.status == STATUS_INTERNAL;
-        /* Out of memory may also mean another plan, one whose workspace there is room for. */
-        bool may_round = error == cudaErrorMemoryAllocation;
+        /* Another plan may be taken: one whose workspace there is room for, or that can be made. */
+        bool may_round = error == cudaErrorMemoryAllocation || strcmp(call, "*") == 0;
         if (out.status == STATUS_OK && !(distance(&out, undisturbed) <= (may_round ? 5e-3 : 0)))
             fail_msg("%s number %d, error %d: other scores", call, n, error);
         if (out.status != STATUS_OK && out.status != STATUS_PLACE &&
@@ -204,10 +203,10 @@ static void test_undisturbed(void **state)
 static void test_any_call(void **state)
 {
     struct outcome undisturbed = run_with(NULL, 0, 0);
-    struct tally t = fault_each("*", 0, stride_or(29), &undisturbed, true);
+    struct tally t = fault_each("*", 0, stride_or(47), &undisturbed, true);
     (void)state;
 
-    assert_true(t.n_place > t.n_runs / 2);
+    assert_true(t.n_place > t.n_runs / 3);
     assert_int_equal(t.n_halved, 0);
 }
 
@@ -218,9 +217,10 @@ static void test_out_of_memory(void **state)
     (void)state;
 
     assert_true(t.n_halved > 0 && t.n_place > 0);
-    t = fault_each("cudaGraphLaunch", 2, 1, &undisturbed, false);
+    /* Of plans that are timed, then of the three slots. */
+    t = fault_each("cudaGraphLaunch", 2, stride_or(2), &undisturbed, false);
     assert_int_equal(t.n_place, 0);
-    assert_int_equal(t.n_halved, t.n_runs - 1);
+    assert_true(t.n_halved > 0 && t.n_fine > t.n_halved);
 }
 
 static void test_sticky(void **state)
@@ -231,7 +231,7 @@ static void test_sticky(void **state)
     for (int k = 0; k < 3; k++) {
         static const int errors[] = {cudaErrorIllegalAddress, cudaErrorECCUncorrectable,
                                      cudaErrorLaunchFailure};
-        struct tally t = fault_each("exec", errors[k], stride_or(23), &undisturbed, false);
+        struct tally t = fault_each("exec", errors[k], stride_or(97), &undisturbed, false);
         assert_true(t.n_place >= t.n_runs - 2);
     }
     fault_each("launch", cudaErrorIllegalAddress, stride_or(3), &undisturbed, false);

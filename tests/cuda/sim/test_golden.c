@@ -162,10 +162,9 @@ static void test_network(void **state)
     const char *network = *state;
     struct stage stage;
     struct sim_options how = {1, 1, (size_t)8 << 30, "Simulated GPU"};
-    char name[DEVICE_NAME_SIZE], id[DEVICE_ID_SIZE];
 
     sim_reset(&how);
-    assert_int_equal(device_choose(0, name, id), STATUS_OK);
+    assert_int_equal(device_choose(0), STATUS_OK);
     open_stage(network, &stage);
     double scores = compare_scores(network, &stage), features = compare_features(&stage);
     stage_close(&stage);

@@ -28,12 +28,11 @@ enum { WRONG_VALUES = 100, LEFT_BEHIND };
 
 static int run_rank(rank_body *body, int rank, const unsigned char *id)
 {
-    char name[DEVICE_NAME_SIZE], card[DEVICE_ID_SIZE];
     struct sim_options how = {1 + (unsigned)rank, N_RANKS, (size_t)256 << 20, "Simulated GPU"};
 
     alarm(60);
     sim_reset(&how);
-    if (device_choose(rank, name, card) != STATUS_OK)
+    if (device_choose(rank) != STATUS_OK)
         return STATUS_INTERNAL;
     int answer = body(rank, id);
     return answer == STATUS_OK && sim_count_leaks() != 0 ? LEFT_BEHIND : answer;

@@ -63,7 +63,7 @@ note "no GPU: auto takes the CPU, cuda is refused"
 SIM_DEVICES=0 expect 0 0 "${sweep_options[@]}" --out "$work/none" --limit 10
 grep -qx "engine=cpu" "$work/none/plan/engine.txt" || fail "engine.txt does not say cpu"
 SIM_DEVICES=0 expect 2 0 "${sweep_options[@]}" --engine cuda --out "$work/none2" --limit 10
-said "finds no GPU on host"
+said "has no GPU on host"
 
 note "a resume keeps to the sweep's engine, and another is refused"
 expect 0 0 "${sweep_options[@]}" --out "$work/none" --limit 10
