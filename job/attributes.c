@@ -148,6 +148,7 @@ static enum status add_gpus(struct attribute_list *list, const struct run *run)
     TRY(attempts_count(run, "batch_halved", &n_halvings));
     TRY(attempts_count(run, "device_failed", &n_failures));
     add_number(list, "/run", "batch", (uint64_t)run->choice.batch);
+    add_number(list, "/run", "later_batch", (uint64_t)run->choice.later_batch);
     add_number(list, "/run", "batch_halvings", n_halvings);
     add_number(list, "/run", "device_failures", n_failures);
     if (n_halvings > 0)

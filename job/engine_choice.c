@@ -27,7 +27,8 @@ static enum status parse_memory(const char *path, const char *text, struct remem
     enum status rc = STATUS_OK;
     char engine[8], precision[8];
 
-    if (sscanf(text, "engine=%7s precision=%7s batch=%d", engine, precision, &out->made.batch) != 3)
+    if (sscanf(text, "engine=%7s precision=%7s batch=%d later_batch=%d", engine, precision, &out->made.batch,
+               &out->made.later_batch) != 4)
         FAIL(STATUS_INPUT, "%s is damaged: give another --out, or remove the folder", path);
     out->any = true;
     out->made.is_cuda = strcmp(engine, "cuda") == 0;
@@ -163,7 +164,9 @@ enum status engine_choice_make(struct run *run)
     TRY(comm_broadcast(&run->comm, &memory, sizeof(memory)));
     TRY(choose_engine(run, &memory));
     TRY(choose_precision(run, &memory));
-    run->choice.batch = memory.any && memory.made.is_cuda == run->choice.is_cuda ? memory.made.batch : 0;
+    bool keeps = memory.any && memory.made.is_cuda == run->choice.is_cuda;
+    run->choice.batch = keeps ? memory.made.batch : 0;
+    run->choice.later_batch = keeps ? memory.made.later_batch : 0;
 out:
     return rc;
 }
@@ -177,8 +180,9 @@ static enum status write_memory(const struct run *run)
     TRY(run_path(run, "plan", folder));
     TRY(file_make_folders(folder));
     TRY(run_path(run, "plan/engine.txt", path));
-    snprintf(text, sizeof(text), "engine=%s\nprecision=%s\nbatch=%d\n", run->choice.is_cuda ? "cuda" : "cpu",
-             precision_name(run->choice.precision), run->choice.batch);
+    snprintf(text, sizeof(text), "engine=%s\nprecision=%s\nbatch=%d\nlater_batch=%d\n",
+             run->choice.is_cuda ? "cuda" : "cpu", precision_name(run->choice.precision), run->choice.batch,
+             run->choice.later_batch);
     TRY(file_write(path, text, strlen(text)));
 out:
     return rc;
@@ -190,11 +194,23 @@ static enum status fit_batch(struct run *run, int *batch)
     return engine_cuda_fit_batch(&run->cascade, &how, batch);
 }
 
+#define LEAST_LATER 8
+
+static int choose_later_batch(int batch, double pass_rate)
+{
+    int later = LEAST_LATER < batch ? LEAST_LATER : batch;
+
+    while (later < 2 * pass_rate * batch && 2 * later <= batch)
+        later *= 2;
+    return later;
+}
+
 enum status engine_choice_settle_batch(struct run *run)
 {
     enum status rc = STATUS_OK;
     int asked = (int)run->options->batch, remembered = run->choice.batch, fit = 1;
     bool begun = run->comm.rank == 0 && is_begun(run);
+    struct engine_choice_made before = run->choice;
 
     if (!run->choice.is_cuda) {
         run->choice.batch = 1;
@@ -205,6 +221,8 @@ enum status engine_choice_settle_batch(struct run *run)
     } else if (asked != 0) {
         run->choice.batch = asked;
     }
+    if (run->choice.later_batch == 0 && run->pass_rate > 0)
+        run->choice.later_batch = choose_later_batch(run->choice.batch, run->pass_rate);
     if (begun && remembered != 0 && remembered != run->choice.batch) {
         log_error(
             "this sweep was begun with --batch %d, which decides how its scores are rounded: leave --batch "
@@ -213,8 +231,8 @@ enum status engine_choice_settle_batch(struct run *run)
         rc = STATUS_MISMATCH;
     }
     TRY_TOGETHER(&run->comm, rc);
-    TRY_TOGETHER(&run->comm,
-                 run->comm.rank == 0 && remembered != run->choice.batch ? write_memory(run) : STATUS_OK);
+    bool is_new = before.batch != run->choice.batch || before.later_batch != run->choice.later_batch;
+    TRY_TOGETHER(&run->comm, run->comm.rank == 0 && is_new ? write_memory(run) : STATUS_OK);
 out:
     return rc;
 }

@@ -16,6 +16,7 @@ struct engine_choice_made {
     bool is_cuda;
     enum precision precision; /* of stages without one of their own */
     int batch;                /* pictures at once on a GPU; 0: not settled yet */
+    int later_batch;          /* the same in stages behind the first; 0: not settled yet */
 };
 
 /*
@@ -24,8 +25,12 @@ struct engine_choice_made {
  */
 enum status engine_choice_make(struct run *run);
 
-/* Collective. Settle the batch: the option's, else the remembered one, else the smallest that fits
- * everywhere; then remember all three. STATUS_MISMATCH where the sweep has begun with another --batch. */
+/*
+ * Collective. Settle the batch: the option's, else the remembered one, else the smallest that fits
+ * everywhere; and, once run->pass_rate is known, that of later stages: twice the pictures that the first
+ * stage is expected to let through. Then remember all of it. STATUS_MISMATCH where the sweep has begun with
+ * another --batch.
+ */
 enum status engine_choice_settle_batch(struct run *run);
 
 #endif

@@ -173,6 +173,7 @@ enum status gpu_open_engine(struct run *run, const struct engine_options *option
     TRY_TOGETHER(&run->comm, run_path(run, "plan/cuda", plans));
     find_cache(run->options, cache);
     how.batch = run->choice.batch;
+    how.later_batch = run->choice.later_batch;
     how.plan_folder = plans;
     how.plan_cache = cache[0] == '\0' ? NULL : cache;
     TRY_TOGETHER(&run->comm, run->leads ? engine_cuda_open(&run->cascade, &how, &run->engine) : STATUS_OK);

@@ -19,7 +19,8 @@
 #include <unistd.h>
 
 #define SAMPLE_ROWS 512
-#define ROUND_ROWS 64 /* of all ranks together */
+#define SUPPOSED_PASS_RATE (1.0 / 16) /* of the first stage, where it was not measured */
+#define ROUND_ROWS 64                 /* of all ranks together */
 #define N_ROUNDS (SAMPLE_ROWS / ROUND_ROWS)
 
 struct sample_row {
@@ -360,6 +361,10 @@ enum status run_order_stages(struct run *run)
         TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? write_order(run, &t) : STATUS_OK);
     }
     run_reorder(run, t.order);
+    if (t.n_seen[t.order[0]] > 0)
+        run->pass_rate = (t.n_passed[t.order[0]] + 1.0) / (t.n_seen[t.order[0]] + 1.0);
 out:
+    if (rc == STATUS_OK && run->pass_rate <= 0)
+        run->pass_rate = SUPPOSED_PASS_RATE;
     return rc;
 }

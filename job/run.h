@@ -30,6 +30,7 @@ struct run {
     struct sweep_layout layout;
     struct engine_choice_made choice;
     bool bf16_everywhere; /* can all ranks compute in bf16? */
+    double pass_rate;     /* of the stage that runs first: measured or supposed; 0: not known yet */
     struct engine *engine;
     int n_workers; /* of this rank */
     /* gpu.c; the engine being cuda. */

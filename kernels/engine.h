@@ -38,9 +38,16 @@ struct engine_options {
     bool all_stages;      /* every stage will see every picture */
     /* The cuda engine's own. */
     int batch;               /* pictures at once; engine_cuda_fit_batch */
+    int later_batch;         /* in stages behind the first; 0: batch / ENGINE_LATER_SHARE */
     const char *plan_folder; /* of this run: its chosen cuDNN plans; NULL: not kept */
     const char *plan_cache;  /* of all runs; NULL: none */
 };
+
+/*
+ * Stages behind the first see few pictures, but compute whole batches: theirs are smaller. By how much, where
+ * it was not measured.
+ */
+#define ENGINE_LATER_SHARE 8
 
 /* What happened to an engine, for the records. */
 struct engine_notes {

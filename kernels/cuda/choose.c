@@ -8,8 +8,9 @@
 #include <string.h>
 
 #define N_CANDIDATES 10 /* B200's 128x64 tiles come sixth and later */
-#define N_TIMED                                                                                              \
-    8 /* runs in a graph, replayed N_REPLAYS times: a launch of its own would be timed with a short one */
+/* A plan is timed as a graph of N_TIMED runs, replayed N_REPLAYS times: single launches would be timed with
+ * it. */
+#define N_TIMED 4
 #define N_REPLAYS 3
 #define WORKSPACE_LIMIT_BYTES ((size_t)512 << 20) /* hungrier plans are passed over */
 
@@ -85,53 +86,59 @@ out:
     return rc;
 }
 
+enum trial { TRIAL_RAN, TRIAL_NO_ROOM, TRIAL_FAILED };
+
 /*
- * Time a plan in a workspace of its own. OUT ms; usable: false where there is no room, or the plan does not
- * run though the device is well: then another is taken.
+ * Time a plan in a workspace of its own. OUT trial, ms. One that does not run, though the device is well, is
+ * no fault: another is taken.
  */
-static enum status try_plan(struct chooser *c, int index, const struct conv_plan *plan, float *ms,
-                            bool *usable)
+static enum status try_plan(struct chooser *c, int index, const struct conv_plan *plan, enum trial *trial,
+                            float *ms)
 {
     enum status rc = STATUS_OK;
+    const struct device_steps *steps = &c->program->steps;
     void *workspace = NULL;
 
-    *usable = false;
+    *trial = TRIAL_NO_ROOM;
     if (plan->workspace_bytes > WORKSPACE_LIMIT_BYTES)
         goto out;
     if (plan->workspace_bytes > 0)
         rc = cuda_status(cudaMalloc(&workspace, plan->workspace_bytes), CUDA_HERE("cudaMalloc(workspace)"));
     if (rc == STATUS_OK)
         rc = time_plan(c, index, plan, workspace, ms);
-    *usable = rc == STATUS_OK;
-    if (rc == STATUS_OK)
-        goto out;
-    log_warn("%s: a plan of engine %lld is passed over",
-             c->program->steps.graph.ops[c->program->steps.items[index].op].name, (long long)plan->engine);
-    rc = STATUS_OK;
-    TRY_CUDA(cudaStreamSynchronize(c->stream)); /* fails where the device has: then nothing will run */
+    *trial = rc == STATUS_OK ? TRIAL_RAN : rc == STATUS_MEMORY ? TRIAL_NO_ROOM : TRIAL_FAILED;
+    if (rc != STATUS_OK) {
+        log_warn("%s: a plan of cuDNN's engine %lld is passed over",
+                 steps->graph.ops[steps->items[index].op].name, (long long)plan->engine);
+        TRY_CUDA(cudaStreamSynchronize(c->stream)); /* fails where the device has: then nothing will run */
+        rc = STATUS_OK;
+    }
 out:
     (void)cudaFree(workspace);
     return rc;
 }
 
-/* The fastest of the plans. OUT best: its index. */
+/* The fastest of the plans. OUT best: its index. STATUS_MEMORY where only room was lacking. */
 static enum status race(struct chooser *c, int index, const struct conv_plan *plans, int n, int *best)
 {
     enum status rc = STATUS_OK;
+    bool lacks_room = false;
     float least = 0;
 
     *best = -1;
     for (int i = 0; i < n && !(c->in_haste && *best >= 0); i++) {
+        enum trial trial;
         float ms = 0;
-        bool usable;
-        TRY(try_plan(c, index, &plans[i], &ms, &usable));
-        if (usable && (*best < 0 || ms < least)) {
+        TRY(try_plan(c, index, &plans[i], &trial, &ms));
+        lacks_room = lacks_room || trial == TRIAL_NO_ROOM;
+        if (trial == TRIAL_RAN && (*best < 0 || ms < least)) {
             *best = i;
             least = ms;
         }
     }
     if (*best < 0)
-        FAIL(STATUS_MEMORY, "none of %d plans of this convolution runs, or has room for its workspace", n);
+        FAIL(lacks_room ? STATUS_MEMORY : STATUS_PLACE, "none of %d plans of this convolution %s", n,
+             lacks_room ? "has room for its workspace" : "runs on this device");
 out:
     return rc;
 }

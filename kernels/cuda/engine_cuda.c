@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define LATER_SHARE 4 /* later stages see few pictures: their passes take batches smaller by this factor */
+#include <time.h>
 
 static struct cuda_engine *engine_of(struct engine_instance *instance)
 {
@@ -93,6 +92,39 @@ out:
     return rc;
 }
 
+#define DEVICE_TIMEOUT_S 300 /* or EYESORE_DEVICE_TIMEOUT_S: a batch takes a fraction of a second */
+#define POLL_NS 100000
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Polls and sleeps: the cores are for decoding, and a device may stop answering without a word. */
+static enum status wait_for_slot(const struct cuda_slot *slot)
+{
+    enum status rc = STATUS_OK;
+    const char *given = getenv("EYESORE_DEVICE_TIMEOUT_S");
+    double limit = given == NULL ? 0 : strtod(given, NULL), start = seconds_now();
+
+    for (;;) {
+        cudaError_t state = cudaEventQuery(slot->done);
+        if (state != cudaErrorNotReady) {
+            rc = cuda_status(state, CUDA_HERE("cudaEventQuery(done)"));
+            break;
+        }
+        (void)cudaGetLastError(); /* "not ready" would be taken for the next launch's error */
+        if (seconds_now() - start > (limit > 0 ? limit : DEVICE_TIMEOUT_S))
+            TRY(call_conclude(STATUS_PLACE, CUDA_HERE("cudaEventQuery(done)"), "CUDA", "no answer",
+                              "a batch takes far too long: the device hangs"));
+        nanosleep(&(struct timespec){0, POLL_NS}, NULL);
+    }
+out:
+    return rc;
+}
+
 static void read_result(const struct cuda_engine *e, const struct cuda_slot *slot, int i,
                         struct engine_result *result)
 {
@@ -122,14 +154,14 @@ static enum status instance_collect(struct engine_instance *instance, int index,
 
     rc = device_enter();
     if (rc == STATUS_OK)
-        rc = cuda_status(cudaEventSynchronize(slot->done), CUDA_HERE("cudaEventSynchronize(done)"));
+        rc = wait_for_slot(slot);
     pthread_mutex_lock(&e->lock);
     if (rc == STATUS_MEMORY) { /* found late: do the slot again, in smaller batches */
         rc = resources_halve(e);
         if (rc == STATUS_OK)
             rc = enqueue_or_halve(e, slot);
         if (rc == STATUS_OK)
-            rc = cuda_status(cudaEventSynchronize(slot->done), CUDA_HERE("cudaEventSynchronize(done)"));
+            rc = wait_for_slot(slot);
     }
     note_fault(e, rc);
     pthread_mutex_unlock(&e->lock);
@@ -181,8 +213,11 @@ static void engine_close(struct engine *base)
 /* The batch of a pass: whole for the first stage, which sees every picture. */
 static int pass_batch(const struct engine_options *options, int batch, int stage, int variant)
 {
-    bool sees_all = variant == 0 && (stage == 0 || options->all_stages);
-    return sees_all || batch < LATER_SHARE ? batch : batch / LATER_SHARE;
+    int later = options->later_batch > 0 ? options->later_batch : batch / ENGINE_LATER_SHARE;
+
+    if (variant == 0 && (stage == 0 || options->all_stages))
+        return batch;
+    return later < 1 ? 1 : later < batch ? later : batch;
 }
 
 static enum status load_passes(struct cuda_engine *e, const struct cascade *cascade,

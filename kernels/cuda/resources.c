@@ -53,8 +53,7 @@ static enum status open_slot(struct cuda_engine *e, struct cuda_slot *slot)
     TRY_CUDA(cudaMalloc((void **)&slot->device_results, e->results_bytes));
     TRY_CUDA(cudaEventCreateWithFlags(&slot->uploaded, cudaEventDisableTiming));
     TRY_CUDA(cudaEventCreateWithFlags(&slot->computed, cudaEventDisableTiming));
-    /* Who waits for results sleeps: the cores are for decoding. */
-    TRY_CUDA(cudaEventCreateWithFlags(&slot->done, cudaEventDisableTiming | cudaEventBlockingSync));
+    TRY_CUDA(cudaEventCreateWithFlags(&slot->done, cudaEventDisableTiming));
     *slot->table = (struct batch_slot){slot->device_pixels, slot->device_control, slot->device_results};
 out:
     return rc;

@@ -67,7 +67,8 @@ enum status cascade_open_cuda(const struct cascade *cascade, enum map_policy map
                               struct engine **out)
 {
     enum status rc = STATUS_OK;
-    struct engine_options options = {.maps = maps, .n_instances = 1, .batch = batch};
+    struct engine_options options = {
+        .maps = maps, .n_instances = 1, .batch = batch, .plan_folder = support_path("plans")};
 
     TRY(device_choose(0));
     TRY(engine_cuda_open(cascade, &options, out));

@@ -31,7 +31,7 @@ enum status cascade_run(const struct cascade *cascade, struct engine *engine, in
 
 struct engine_request request_all(int index); /* every stage, as the cascade goes */
 
-/* The engine on the simulated device; its plans are not kept. */
+/* The engine on the simulated device; its plans are kept for the next. */
 enum status cascade_open_cuda(const struct cascade *cascade, enum map_policy maps, int batch,
                               struct engine **out);
 
