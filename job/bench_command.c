@@ -1,5 +1,6 @@
 /* eyesore bench: the roofline. What it counts, and what it leaves out, stands in kernels/cuda/roofline.h. */
 #include "job/commands.h"
+#include "kernels/cascade.h"
 #include "kernels/cuda/roofline.h"
 #include "kernels/networks.h"
 
@@ -19,14 +20,14 @@ struct cost {
     double cached_bytes;               /* the same where a CBAM finds half of the L2 cache as it was left */
     double least_bytes, layered_bytes; /* of a picture, for comparison */
     double picture_s;                  /* floor */
-    double survivors_s;                /* floor of a pass over the pictures of one batch that went on */
+    double later_s;                    /* floor of a batch as the second stage computes it */
     int n_kernels;
 };
 
 struct bench {
     const struct options *options;
     const struct device_peaks *peaks;
-    int batch, n_survivors; /* of a batch, one stage later */
+    int batch, later_batch; /* of the second stage */
     cJSON *json;            /* NULL: text */
     struct cost costs[MAX_NETWORKS];
     int n_costs;
@@ -76,8 +77,8 @@ static enum status measure(struct bench *b, const struct network *n, struct cost
     TRY(roofline_make(&n->steps, b->batch, b->peaks->l2_bytes / 2, b->peaks, &other));
     cost->cached_bytes = roofline_bytes(&other.total) / b->batch;
     roofline_free(&other);
-    TRY(roofline_make(&n->steps, b->n_survivors, 0, b->peaks, &other));
-    cost->survivors_s = other.total.floor_s;
+    TRY(roofline_make(&n->steps, b->later_batch, 0, b->peaks, &other));
+    cost->later_s = other.total.floor_s;
 out:
     roofline_free(&other);
     return rc;
@@ -168,9 +169,16 @@ static const struct cost *find_cost(const struct bench *b, const char *arch, con
 struct cascade_cost {
     const struct cost *stages[2]; /* in the order of execution */
     double gathered_per_s;        /* images/s, the second stage on full batches */
-    double each_per_s;            /* the second stage on the survivors of each batch */
+    double each_per_s;            /* the second stage in whole batches of its own size, behind each batch */
     double other_order_per_s;     /* gathered, the dearer stage first */
 };
+
+/* How often the second stage runs behind a batch: as often as the expected pictures fill its batches, short
+ * or not. */
+static double count_turns(const struct bench *b)
+{
+    return ceil(b->options->pass_rate * b->batch / b->later_batch);
+}
 
 /* False where one of the two networks was not asked for. */
 static bool cascade_of(const struct bench *b, const char *attention, struct cascade_cost *out)
@@ -188,7 +196,7 @@ static bool cascade_of(const struct bench *b, const char *attention, struct casc
         out->stages[i] = given[order[i]];
     out->other_order_per_s =
         1 / (out->stages[1]->picture_s + b->options->pass_rate * out->stages[0]->picture_s);
-    double second_s = b->options->pass_rate > 0 ? out->stages[1]->survivors_s : 0;
+    double second_s = count_turns(b) * out->stages[1]->later_s;
     out->each_per_s = b->batch / (b->batch * out->stages[0]->picture_s + second_s);
     return true;
 }
@@ -202,10 +210,10 @@ static void print_cascades(const struct bench *b, const char *const *attentions,
             continue;
         printf("\ncascade, attention %s, %g%% go on: %s, then %s\n", attentions[i],
                100 * b->options->pass_rate, c.stages[0]->arch, c.stages[1]->arch);
-        printf("  images/s at best: %.0f with the second stage on full batches, %.0f with a pass over %d "
-               "picture%s\n"
-               "  behind each batch; %.0f (full batches) in the other order\n",
-               c.gathered_per_s, c.each_per_s, b->n_survivors, b->n_survivors == 1 ? "" : "s",
+        printf("  images/s at best: %.0f as the engine runs it, the second stage in %.0f batch%s of %d "
+               "behind each;\n"
+               "  %.0f if it saw full batches only; %.0f (full batches) in the other order\n",
+               c.each_per_s, count_turns(b), count_turns(b) > 1 ? "es" : "", b->later_batch, c.gathered_per_s,
                c.other_order_per_s);
     }
 }
@@ -292,7 +300,7 @@ enum status command_bench(const struct options *options)
     struct bench b = {
         .options = options, .peaks = roofline_peaks(options->roofline), .batch = (int)options->bench_batch};
 
-    b.n_survivors = (int)fmax(1, ceil(options->pass_rate * b.batch));
+    b.later_batch = cascade_later_batch(b.batch, options->pass_rate);
     if (options->json)
         begin_json(&b);
     for (int a = 0; a < 3; a++)

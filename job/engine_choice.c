@@ -194,17 +194,6 @@ static enum status fit_batch(struct run *run, int *batch)
     return engine_cuda_fit_batch(&run->cascade, &how, batch);
 }
 
-#define LEAST_LATER 8
-
-static int choose_later_batch(int batch, double pass_rate)
-{
-    int later = LEAST_LATER < batch ? LEAST_LATER : batch;
-
-    while (later < 2 * pass_rate * batch && 2 * later <= batch)
-        later *= 2;
-    return later;
-}
-
 enum status engine_choice_settle_batch(struct run *run)
 {
     enum status rc = STATUS_OK;
@@ -222,7 +211,7 @@ enum status engine_choice_settle_batch(struct run *run)
         run->choice.batch = asked;
     }
     if (run->choice.later_batch == 0 && run->pass_rate > 0)
-        run->choice.later_batch = choose_later_batch(run->choice.batch, run->pass_rate);
+        run->choice.later_batch = cascade_later_batch(run->choice.batch, run->pass_rate);
     if (begun && remembered != 0 && remembered != run->choice.batch) {
         log_error(
             "this sweep was begun with --batch %d, which decides how its scores are rounded: leave --batch "

@@ -76,6 +76,17 @@ bool cascade_order_settled(const double *cost, const int *n_seen, const int *n_p
     return true;
 }
 
+#define LEAST_LATER 8
+
+int cascade_later_batch(int batch, double pass_rate)
+{
+    int later = LEAST_LATER < batch ? LEAST_LATER : batch;
+
+    while (later < 2 * pass_rate * batch && 2 * later <= batch)
+        later *= 2;
+    return later;
+}
+
 void cascade_reorder(struct cascade *cascade, const int *order)
 {
     struct stage sorted[CASCADE_MAX_STAGES] = {0};

@@ -73,6 +73,13 @@ void cascade_order(const double *cost, const double *pass_rate, int n, int *orde
 bool cascade_order_settled(const double *cost, const int *n_seen, const int *n_passed, int n_sample, int n,
                            int *order);
 
+/*
+ * Pictures that a stage behind the first computes at once, where the first takes `batch` and lets pass_rate
+ * of them through: the power of two from twice the expected on, at least 8, at most the batch. Batches are
+ * computed whole.
+ */
+int cascade_later_batch(int batch, double pass_rate);
+
 /* Put the stages in this order. */
 void cascade_reorder(struct cascade *cascade, const int *order);
 

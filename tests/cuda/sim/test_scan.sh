@@ -124,7 +124,7 @@ done
 
 note "the order measured on GPUs, and a batch found by itself"
 sweep_options=("${sweep_options[@]/given/auto}")
-SIM_MEMORY_MIB=16 expect 0 2 "${sweep_options[@]}" --out "$work/auto"
+SIM_MEMORY_MIB=48 expect 0 2 "${sweep_options[@]}" --out "$work/auto"
 said "order: 1. "
 grep -qxE "batch=(4|8|16|32)" "$work/auto/plan/engine.txt" || fail "no small batch in a small memory"
 
