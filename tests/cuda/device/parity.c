@@ -5,8 +5,8 @@
  * where there is no GPU.
  *
  * For each network in float16 and bf16: scores within 5e-3 (bf16: 4e-2), heat maps' normalised mean square
- * error under 1e-4 (bf16: 6e-3), the same bits from a second run and from a batch that is not full. Then the
- * time of full batches, for the record.
+ * error under 1e-4 (bf16: 6e-3), the same bits in other rows, in a shorter batch and with plans read back;
+ * then a second stage that loops, and one that never runs. Then the time of full batches, for the record.
  */
 #include "kernels/cuda/device.h"
 #include "kernels/engine.h"
@@ -192,28 +192,108 @@ out:
     return rc;
 }
 
-static enum status check_precision(struct cascade *cascade, enum precision precision, const uint8_t *pixels,
-                                   const struct answer *want)
+/* The same pictures in other rows of a batch, and fewer of them: the same bits for each. */
+static enum status check_rows(struct engine_instance *instance, const uint8_t *pixels,
+                              const struct answer *got)
 {
     enum status rc = STATUS_OK;
-    const struct engine_options how = {.maps = MAPS_ALL, .n_instances = 1, .batch = BATCH};
+    struct answer again[BATCH];
+    static uint8_t turned[N_PICTURES * PICTURE_BYTES];
+
+    TRY(run_batch(instance, pixels, N_PICTURES - 1, again));
+    if (memcmp(got, again, (N_PICTURES - 1) * sizeof(got[0])) != 0)
+        FAIL(STATUS_INTERNAL, "the same pictures in a shorter batch got other bits");
+    for (int i = 0; i < N_PICTURES; i++)
+        memcpy(turned + (size_t)i * PICTURE_BYTES, pixels + (size_t)(N_PICTURES - 1 - i) * PICTURE_BYTES,
+               PICTURE_BYTES);
+    TRY(run_batch(instance, turned, N_PICTURES, again));
+    for (int i = 0; i < N_PICTURES; i++)
+        if (memcmp(&got[i], &again[N_PICTURES - 1 - i], sizeof(got[0])) != 0)
+            FAIL(STATUS_INTERNAL, "picture %d in another row of the batch got other bits", i);
+out:
+    return rc;
+}
+
+static enum status open_instance(const struct cascade *cascade, const struct engine_options *how,
+                                 struct engine **engine, struct engine_instance **instance)
+{
+    enum status rc = STATUS_OK;
+    TRY(engine_cuda_open(cascade, how, engine));
+    TRY((*engine)->instance_open(*engine, instance));
+out:
+    return rc;
+}
+
+static void close_instance(struct engine **engine, struct engine_instance **instance)
+{
+    if (*instance != NULL)
+        (*instance)->close(*instance);
+    if (*engine != NULL)
+        (*engine)->close(*engine);
+    *instance = NULL;
+    *engine = NULL;
+}
+
+/* Beside the reference; in other rows; and from plans read from `plans`, where the first engine kept them. */
+static enum status check_precision(struct cascade *cascade, enum precision precision, const char *plans,
+                                   const uint8_t *pixels, const struct answer *want)
+{
+    enum status rc = STATUS_OK;
+    const struct engine_options how = {
+        .maps = MAPS_ALL, .n_instances = 1, .batch = BATCH, .plan_folder = plans};
     struct answer got[BATCH], again[BATCH];
     struct engine *engine = NULL;
     struct engine_instance *instance = NULL;
 
     cascade->stages[0].variants[0].precision = precision;
-    TRY(engine_cuda_open(cascade, &how, &engine));
-    TRY(engine->instance_open(engine, &instance));
+    TRY(open_instance(cascade, &how, &engine, &instance));
     TRY(run_batch(instance, pixels, N_PICTURES, got));
     TRY(compare(got, want, precision));
-    TRY(run_batch(instance, pixels, N_PICTURES - 1, again));
-    if (memcmp(got, again, (N_PICTURES - 1) * sizeof(got[0])) != 0)
-        FAIL(STATUS_INTERNAL, "the same pictures in another batch got other bits");
+    TRY(check_rows(instance, pixels, got));
+    close_instance(&engine, &instance);
+    TRY(open_instance(cascade, &how, &engine, &instance));
+    TRY(run_batch(instance, pixels, N_PICTURES, again));
+    if (memcmp(got, again, N_PICTURES * sizeof(got[0])) != 0)
+        FAIL(STATUS_INTERNAL, "with the plans kept by an earlier engine the bits are others");
 out:
-    if (instance != NULL)
-        instance->close(instance);
-    if (engine != NULL)
-        engine->close(engine);
+    close_instance(&engine, &instance);
+    return rc;
+}
+
+/*
+ * Two stages, the same network: the second, one picture at a time, turns its loop once for each picture that
+ * the first lets through: for all, and for none.
+ */
+static enum status check_cascade(const struct cascade *one, const char *plans, const uint8_t *pixels)
+{
+    enum status rc = STATUS_OK;
+    const struct engine_options how = {
+        .maps = MAPS_ALL, .n_instances = 1, .batch = BATCH, .later_batch = 1, .plan_folder = plans};
+    struct cascade two = *one;
+    struct engine *engine = NULL;
+    struct engine_instance *instance = NULL;
+    const struct engine_request requests[N_PICTURES] = {{.stages = 3}, {.stages = 3}, {.stages = 3}};
+    struct engine_result results[N_PICTURES];
+
+    two.n_stages = 2;
+    two.stages[1] = two.stages[0];
+    for (int pass = 1; pass >= 0; pass--) {
+        two.stages[0].threshold = pass == 1 ? 0 : 1;
+        TRY(open_instance(&two, &how, &engine, &instance));
+        memcpy(instance->slot(instance, 0), pixels, N_PICTURES * PICTURE_BYTES);
+        TRY(instance->submit(instance, 0, N_PICTURES, requests));
+        TRY(instance->collect(instance, 0, results));
+        for (int i = 0; i < N_PICTURES; i++)
+            if (pass == 1 ? !(fabsf(results[i].score[0] - results[i].score[1]) <= 5e-3f)
+                          : !isnan(results[i].score[1]))
+                FAIL(STATUS_INTERNAL,
+                     "picture %d, of which the first stage lets %s through: scores %g and %g", i,
+                     pass == 1 ? "all" : "none", (double)results[i].score[0], (double)results[i].score[1]);
+        close_instance(&engine, &instance);
+    }
+    printf("    two stages: looped for all, and for none\n");
+out:
+    close_instance(&engine, &instance);
     return rc;
 }
 
@@ -223,13 +303,16 @@ static enum status check_network(const struct network *network, const char *fold
     enum status rc = STATUS_OK;
     struct cascade cascade = {.n_stages = 1, .size = SIZE};
     struct answer want[N_PICTURES];
+    char plans[4096];
 
     printf("%s\n", network->name);
     TRY(open_stage(network, folder, &cascade.stages[0]));
     TRY(run_reference(&cascade.stages[0], pixels, want));
-    TRY(check_precision(&cascade, PRECISION_F16, pixels, want));
-    TRY(check_precision(&cascade, PRECISION_BF16, pixels, want));
+    snprintf(plans, sizeof(plans), "%s/plans", folder);
+    TRY(check_precision(&cascade, PRECISION_F16, plans, pixels, want));
+    TRY(check_precision(&cascade, PRECISION_BF16, plans, pixels, want));
     cascade.stages[0].variants[0].precision = PRECISION_F16;
+    TRY(check_cascade(&cascade, plans, pixels));
     if (timed)
         TRY(measure_speed(&cascade, pixels));
 out:
