@@ -75,7 +75,31 @@ static uint64_t count_in(const char *text, const char *event)
     return n;
 }
 
-enum status attempts_count(const struct run *run, const char *event, uint64_t *n)
+/* What is done with each file of the folder. */
+struct visit {
+    const char *event;
+    uint64_t n;
+    char *list; /* NULL: only count */
+    size_t size;
+};
+
+/* Add the details of the event's lines that the list has not yet. */
+static void list_in(const char *text, struct visit *v)
+{
+    char mark[64], detail[512];
+
+    snprintf(mark, sizeof(mark), " event=%s ", v->event);
+    for (const char *at = strstr(text, mark); at != NULL; at = strstr(at + 1, mark)) {
+        const char *from = strstr(at, "detail=\"");
+        if (from == NULL || sscanf(from, "detail=\"%511[^\"]\"", detail) != 1 ||
+            strstr(v->list, detail) != NULL)
+            continue;
+        size_t used = strlen(v->list);
+        snprintf(v->list + used, v->size - used, "%s%s", used == 0 ? "" : "; ", detail);
+    }
+}
+
+static enum status visit_all(const struct run *run, struct visit *v)
 {
     enum status rc = STATUS_OK;
     char folder[RUN_PATH_SIZE], path[2 * RUN_PATH_SIZE];
@@ -84,7 +108,6 @@ enum status attempts_count(const struct run *run, const char *event, uint64_t *n
     char *text = NULL;
     size_t size;
 
-    *n = 0;
     TRY(run_path(run, "attempts", folder));
     listing = opendir(folder);
     if (listing == NULL && errno != ENOENT)
@@ -94,7 +117,9 @@ enum status attempts_count(const struct run *run, const char *event, uint64_t *n
             continue;
         snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
         TRY(file_read(path, 64u << 20, &text, &size));
-        *n += count_in(text, event);
+        v->n += count_in(text, v->event);
+        if (v->list != NULL)
+            list_in(text, v);
         free(text);
         text = NULL;
     }
@@ -103,4 +128,22 @@ out:
         closedir(listing);
     free(text);
     return rc;
+}
+
+enum status attempts_count(const struct run *run, const char *event, uint64_t *n)
+{
+    enum status rc = STATUS_OK;
+    struct visit v = {.event = event};
+
+    TRY(visit_all(run, &v));
+    *n = v.n;
+out:
+    return rc;
+}
+
+enum status attempts_list(const struct run *run, const char *event, char *text, size_t size)
+{
+    struct visit v = {.event = event, .list = text, .size = size};
+    text[0] = '\0';
+    return visit_all(run, &v);
 }

@@ -13,6 +13,10 @@
  * written. */
 enum status attempts_note(const struct run *run, const char *event, const char *detail);
 
+/* The different details of the events of this name, in all attempts: "A; B". OUT text: "" where there are
+ * none. */
+enum status attempts_list(const struct run *run, const char *event, char *text, size_t size);
+
 /* How many events of this name all attempts have noted. */
 enum status attempts_count(const struct run *run, const char *event, uint64_t *n);
 

@@ -144,6 +144,7 @@ static enum status add_gpus(struct attribute_list *list, const struct run *run)
 {
     enum status rc = STATUS_OK;
     uint64_t n_halvings, n_failures;
+    char models[1024];
 
     TRY(attempts_count(run, "batch_halved", &n_halvings));
     TRY(attempts_count(run, "device_failed", &n_failures));
@@ -151,8 +152,13 @@ static enum status add_gpus(struct attribute_list *list, const struct run *run)
     add_number(list, "/run", "later_batch", (uint64_t)run->choice.later_batch);
     add_number(list, "/run", "batch_halvings", n_halvings);
     add_number(list, "/run", "device_failures", n_failures);
+    TRY(attempts_list(run, "gpu_model", models, sizeof(models)));
+    add_text(list, "/run", "gpu_models", "%s", models);
+    if (strchr(models, ';') != NULL && run->comm.rank == 0)
+        log_warn("this sweep ran on different models of GPU (%s): their scores may differ by rounding",
+                 models);
     if (n_halvings > 0)
-        add_text(list, "/run", "note",
+        add_text(list, "/run", "batch_note",
                  "a GPU ran out of memory and computed smaller batches from then on: scores are within 5e-3 "
                  "of a run "
                  "without that, not bit-equal; see OUT/attempts");

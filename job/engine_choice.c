@@ -9,10 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* What OUT/plan/engine.txt says; the same on all ranks. */
+/* What OUT/plan/engine.txt says of a sweep that has begun (there is a run.txt); the same on all ranks. */
 struct remembered {
     bool any;
-    bool begun; /* there may be parts */
     struct engine_choice_made made;
 };
 
@@ -22,19 +21,35 @@ static bool is_begun(const struct run *run)
     return run_path(run, "plan/run.txt", path) == STATUS_OK && access(path, F_OK) == 0;
 }
 
+static bool parse_precision(const char *name, enum precision *out)
+{
+    for (enum precision p = PRECISION_F32; p <= PRECISION_F16; p++) {
+        if (strcmp(name, precision_name(p)) == 0) {
+            *out = p;
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum status parse_memory(const char *path, const char *text, struct remembered *out)
 {
     enum status rc = STATUS_OK;
     char engine[8], precision[8];
+    struct engine_choice_made *made = &out->made;
 
-    if (sscanf(text, "engine=%7s precision=%7s batch=%d later_batch=%d", engine, precision, &out->made.batch,
-               &out->made.later_batch) != 4)
-        FAIL(STATUS_INPUT, "%s is damaged: give another --out, or remove the folder", path);
+    if (sscanf(text, "engine=%7s auto_precision=%7s batch=%d later_batch=%d", engine, precision, &made->batch,
+               &made->later_batch) != 4 ||
+        (strcmp(engine, "cuda") != 0 && strcmp(engine, "cpu") != 0) ||
+        !parse_precision(precision, &made->precision) || made->batch < 1 || made->batch > 1024 ||
+        made->later_batch < 0 || made->later_batch > made->batch)
+        FAIL(STATUS_INPUT,
+             "%s is damaged: remove this file, and give --engine, --precision and --batch as the sweep was "
+             "begun with "
+             "(plan/run.txt beside it has them)",
+             path);
     out->any = true;
-    out->made.is_cuda = strcmp(engine, "cuda") == 0;
-    out->made.precision = strcmp(precision, "f16") == 0    ? PRECISION_F16
-                          : strcmp(precision, "bf16") == 0 ? PRECISION_BF16
-                                                           : PRECISION_F32;
+    made->is_cuda = strcmp(engine, "cuda") == 0;
 out:
     return rc;
 }
@@ -47,9 +62,8 @@ static enum status remember(const struct run *run, struct remembered *out)
     size_t size;
 
     *out = (struct remembered){0};
-    if (run->options->dry_run)
+    if (run->options->dry_run || !is_begun(run))
         goto out;
-    out->begun = is_begun(run);
     TRY(run_path(run, "plan/engine.txt", path));
     if (access(path, F_OK) == 0) {
         TRY(file_read(path, 4096, &text, &size));
@@ -60,6 +74,7 @@ out:
     return rc;
 }
 
+/* On a rank without a GPU that can be used, where one is needed. */
 static enum status refuse_cuda(const struct run *run)
 {
     enum status rc = STATUS_OK;
@@ -73,29 +88,30 @@ static enum status refuse_cuda(const struct run *run)
              "--engine cuda: this eyesore was built without CUDA: use --engine cpu, or build it where "
              "nvcc, cuDNN and NCCL are installed");
     FAIL(STATUS_USAGE,
-         "the engine is cuda, but rank %d has no GPU on host %s: %s%s%s; leave the host out, or use --engine "
-         "cpu with "
-         "another --out",
-         run->comm.rank, host, why,
-         visible == NULL ? "" : "; CUDA_VISIBLE_DEVICES=", visible == NULL ? "" : visible);
+         "rank %d on host %s has no GPU for the cuda engine: %s (CUDA_VISIBLE_DEVICES %s%s); mend it, leave "
+         "the host "
+         "out, or compute on CPUs: --engine cpu",
+         run->comm.rank, host, why, visible == NULL ? "is not set" : "is ", visible == NULL ? "" : visible);
 out:
     return rc;
 }
 
-/* Collective: does every rank find a GPU? One that does not says why, where there is a driver or others do.
+/*
+ * Collective, for --engine auto: GPUs where every rank has one, CPUs where none has. A sweep that should run
+ * on GPUs must not crawl along on CPUs unseen: where only some have one, or a driver does not work, it is
+ * refused.
  */
-static enum status look_for_gpus(const struct run *run, bool *everywhere)
+static enum status look_for_gpus(struct run *run)
 {
     enum status rc = STATUS_OK;
     char why[DEVICE_REASON_SIZE];
-    bool own = device_count(why) > 0;
-    uint64_t n = own ? 1 : 0;
+    int n = device_count(why);
+    uint64_t counts[] = {n > 0, n < 0};
 
-    TRY(comm_sum(&run->comm, &n, 1));
-    *everywhere = n == (uint64_t)run->comm.n_ranks;
-    bool is_news = n > 0 || (device_is_built() && strcmp(why, "no NVIDIA driver") != 0);
-    if (!own && is_news && run->options->engine == ENGINE_CHOICE_AUTO)
-        log_warn("no GPU for this rank: %s", why);
+    TRY(comm_sum(&run->comm, counts, 2));
+    run->choice.is_cuda = counts[0] == (uint64_t)run->comm.n_ranks;
+    bool some = counts[0] > 0 || counts[1] > 0;
+    TRY_TOGETHER(&run->comm, !run->choice.is_cuda && some && n <= 0 ? refuse_cuda(run) : STATUS_OK);
 out:
     return rc;
 }
@@ -104,14 +120,13 @@ out:
 static enum status check_engine(const struct run *run, const struct remembered *memory)
 {
     enum status rc = STATUS_OK;
-    const char *engine = memory->made.is_cuda ? "cuda" : "cpu";
     char why[DEVICE_REASON_SIZE];
 
-    if (memory->begun && memory->any && memory->made.is_cuda != run->choice.is_cuda)
+    if (memory->any && memory->made.is_cuda != run->choice.is_cuda)
         FAIL(STATUS_MISMATCH,
              "%s was begun with --engine %s: leave --engine out to go on with it, or give another --out",
-             run->options->out, engine);
-    if (run->choice.is_cuda && device_count(why) == 0)
+             run->options->out, memory->made.is_cuda ? "cuda" : "cpu");
+    if (run->choice.is_cuda && device_count(why) <= 0)
         TRY(refuse_cuda(run));
 out:
     return rc;
@@ -121,17 +136,15 @@ static enum status choose_engine(struct run *run, const struct remembered *memor
 {
     enum status rc = STATUS_OK;
     enum engine_choice asked = run->options->engine;
-    bool gpus = false;
 
-    if (run->options->dry_run) { /* may run anywhere */
+    if (asked != ENGINE_CHOICE_AUTO)
         run->choice.is_cuda = asked == ENGINE_CHOICE_CUDA;
+    else if (memory->any)
+        run->choice.is_cuda = memory->made.is_cuda;
+    else if (!run->options->dry_run) /* which may run anywhere */
+        TRY(look_for_gpus(run));
+    if (run->options->dry_run)
         goto out;
-    }
-    TRY(look_for_gpus(run, &gpus));
-    run->choice.is_cuda = asked == ENGINE_CHOICE_AUTO ? (memory->any ? memory->made.is_cuda : gpus)
-                                                      : asked == ENGINE_CHOICE_CUDA;
-    if (asked == ENGINE_CHOICE_AUTO && memory->any && run->choice.is_cuda != gpus && run->comm.rank == 0)
-        log_info("engine %s: this sweep was begun with it", run->choice.is_cuda ? "cuda" : "cpu");
     TRY_TOGETHER(&run->comm, check_engine(run, memory));
 out:
     return rc;
@@ -165,6 +178,7 @@ enum status engine_choice_make(struct run *run)
     TRY(choose_engine(run, &memory));
     TRY(choose_precision(run, &memory));
     bool keeps = memory.any && memory.made.is_cuda == run->choice.is_cuda;
+    run->begun = memory.any;
     run->choice.batch = keeps ? memory.made.batch : 0;
     run->choice.later_batch = keeps ? memory.made.later_batch : 0;
 out:
@@ -180,7 +194,7 @@ static enum status write_memory(const struct run *run)
     TRY(run_path(run, "plan", folder));
     TRY(file_make_folders(folder));
     TRY(run_path(run, "plan/engine.txt", path));
-    snprintf(text, sizeof(text), "engine=%s\nprecision=%s\nbatch=%d\nlater_batch=%d\n",
+    snprintf(text, sizeof(text), "engine=%s\nauto_precision=%s\nbatch=%d\nlater_batch=%d\n",
              run->choice.is_cuda ? "cuda" : "cpu", precision_name(run->choice.precision), run->choice.batch,
              run->choice.later_batch);
     TRY(file_write(path, text, strlen(text)));
@@ -198,7 +212,6 @@ enum status engine_choice_settle_batch(struct run *run)
 {
     enum status rc = STATUS_OK;
     int asked = (int)run->options->batch, remembered = run->choice.batch, fit = 1;
-    bool begun = run->comm.rank == 0 && is_begun(run);
     struct engine_choice_made before = run->choice;
 
     if (!run->choice.is_cuda) {
@@ -212,7 +225,7 @@ enum status engine_choice_settle_batch(struct run *run)
     }
     if (run->choice.later_batch == 0 && run->pass_rate > 0)
         run->choice.later_batch = cascade_later_batch(run->choice.batch, run->pass_rate);
-    if (begun && remembered != 0 && remembered != run->choice.batch) {
+    if (run->begun && remembered != 0 && remembered != run->choice.batch) {
         log_error(
             "this sweep was begun with --batch %d, which decides how its scores are rounded: leave --batch "
             "out to go on with it",

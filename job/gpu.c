@@ -58,7 +58,13 @@ static enum status join_group(struct run *run)
         goto out;
     TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? group_make_id(id) : STATUS_OK);
     TRY(comm_broadcast(&run->comm, id, sizeof(id)));
-    TRY_TOGETHER(&run->comm, group_open(run->comm.rank, &run->gpus));
+    rc = group_open(run->comm.rank, &run->gpus);
+    if (rc == STATUS_MEMORY) {
+        log_error("%s has no memory left to join the other GPUs: is another program using it?",
+                  device_label());
+        rc = STATUS_PLACE;
+    }
+    TRY_TOGETHER(&run->comm, rc);
     TRY_TOGETHER(&run->comm, group_join(run->gpus, id, run->comm.n_ranks));
 out:
     return rc;
@@ -73,7 +79,7 @@ enum status gpu_join(struct run *run)
     if (!run->choice.is_cuda || run->options->dry_run)
         goto out;
     gethostname(own.host, sizeof(own.host) - 1);
-    int n = device_count(why), index = n == 0 ? 0 : run->comm.local_rank % n;
+    int n = device_count(why), index = n <= 0 ? 0 : run->comm.local_rank % n;
     TRY_TOGETHER(&run->comm, device_describe(index, own.device, own.id));
     cards = calloc((size_t)run->comm.n_ranks, sizeof(*cards));
     TRY_TOGETHER(&run->comm, cards == NULL ? STATUS_MEMORY : STATUS_OK);
@@ -164,6 +170,17 @@ static void find_cache(const struct options *o, char path[RUN_PATH_SIZE])
         snprintf(path, RUN_PATH_SIZE, "%s/.cache/eyesore/plans", home);
 }
 
+/* For the sweep's attributes: scores of different models of GPU may differ by rounding. */
+static enum status note_model(const struct run *run)
+{
+    enum status rc = STATUS_OK;
+    const char *label = device_label(), *name = strchr(label, ',');
+
+    TRY(attempts_note(run, "gpu_model", name == NULL ? label : name + 2));
+out:
+    return rc;
+}
+
 enum status gpu_open_engine(struct run *run, const struct engine_options *options)
 {
     enum status rc = STATUS_OK;
@@ -178,14 +195,21 @@ enum status gpu_open_engine(struct run *run, const struct engine_options *option
     how.plan_cache = cache[0] == '\0' ? NULL : cache;
     TRY_TOGETHER(&run->comm, run->leads ? engine_cuda_open(&run->cascade, &how, &run->engine) : STATUS_OK);
     TRY_TOGETHER(&run->comm, run->leads ? STATUS_OK : engine_cuda_open(&run->cascade, &how, &run->engine));
+    if (run->leads)
+        TRY(note_model(run));
 out:
-    if (rc == STATUS_PLACE && run->choice.is_cuda) {
-        char fault[DEVICE_FAULT_SIZE];
-        device_read_fault(fault);
-        if (fault[0] != '\0')
-            (void)attempts_note(run, "device_failed", fault);
-    }
     return rc;
+}
+
+void gpu_note_fault(struct run *run)
+{
+    char fault[DEVICE_FAULT_SIZE];
+
+    device_read_fault(fault);
+    if (fault[0] == '\0' || run->noted.device_failed)
+        return;
+    run->noted.device_failed = true;
+    (void)attempts_note(run, "device_failed", fault);
 }
 
 enum status gpu_note_events(struct run *run)
@@ -202,11 +226,8 @@ enum status gpu_note_events(struct run *run)
                  run->choice.batch, run->noted.n_halvings + 1);
         TRY(attempts_note(run, "batch_halved", text));
     }
-    if (notes.device_failed && !run->noted.device_failed) {
-        run->noted.device_failed = true;
-        device_read_fault(text);
-        TRY(attempts_note(run, "device_failed", text));
-    }
+    if (notes.device_failed)
+        gpu_note_fault(run);
 out:
     return rc;
 }

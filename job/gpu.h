@@ -27,6 +27,9 @@ enum status gpu_share_weights(struct run *run);
  */
 enum status gpu_open_engine(struct run *run, const struct engine_options *options);
 
+/* A fault of the device that ends this rank's work: note it under OUT/attempts, once. */
+void gpu_note_fault(struct run *run);
+
 /* Before a part is committed: note under OUT/attempts what happened to the GPU since, if anything. */
 enum status gpu_note_events(struct run *run);
 

@@ -252,6 +252,7 @@ static enum status sample_and_measure(struct run *run, struct order_table *t)
 
     TRY_TOGETHER(&run->comm, s == NULL ? STATUS_MEMORY : sample_read(run, s));
     TRY(sample_agree(run, s));
+    TRY(engine_choice_settle_batch(run));
     TRY(run_open_engine(run));
     struct pipeline_options how = {
         .engine = run->engine,
@@ -303,8 +304,9 @@ static int stage_index(const struct cascade *cascade, const char *name, size_t s
     return -1;
 }
 
-/* OUT found: whether there is an order in OUT/plan. STATUS_MISMATCH where it is of other stages. */
-static enum status read_order(const struct run *run, int *order, bool *found)
+/* OUT found: whether there is an order in OUT/plan, with what was measured of its first stage.
+ * STATUS_MISMATCH where it is of other stages. */
+static enum status read_order(const struct run *run, int *order, double *pass_rate, bool *found)
 {
     enum status rc = STATUS_OK;
     char path[RUN_PATH_SIZE];
@@ -329,6 +331,9 @@ static enum status read_order(const struct run *run, int *order, bool *found)
                  path);
         order[n] = index;
         seen |= 1u << index;
+        int n_seen = 0, n_passed = 0;
+        if (n == 0 && sscanf(name + 1, "%*s %*s %d %d", &n_seen, &n_passed) == 2 && n_seen > 0)
+            *pass_rate = (n_passed + 1.0) / (n_seen + 1.0);
     }
     if (n != run->cascade.n_stages)
         FAIL(STATUS_MISMATCH,
@@ -350,7 +355,7 @@ enum status run_order_stages(struct run *run)
 
     if (run->options->order == ORDER_GIVEN || run->cascade.n_stages < 2 || run->options->all_stages)
         goto out;
-    TRY_TOGETHER(&run->comm, read_order(run, t.order, &found));
+    TRY_TOGETHER(&run->comm, read_order(run, t.order, &run->pass_rate, &found));
     everywhere = found;
     TRY(comm_sum(&run->comm, &everywhere, 1));
     if (everywhere <

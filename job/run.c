@@ -140,6 +140,8 @@ static enum status choose_precision(const struct run *run, const struct stage_op
     enum precision_choice choice = given->has_precision ? given->precision : run->options->precision;
 
     *out = choice == PRECISION_CHOICE_AUTO ? run->choice.precision : of_choice[choice];
+    if (run->options->dry_run && run->options->engine == ENGINE_CHOICE_AUTO)
+        goto out; /* which engine it will be is decided where the sweep runs */
     if (run->choice.is_cuda && *out == PRECISION_F32)
         FAIL(STATUS_USAGE,
              "stage %s: the cuda engine computes in f16 or bf16, not f32: use --engine cpu for f32",
@@ -258,11 +260,15 @@ static enum status make_fingerprint(struct run *run)
     fingerprint_add(p, "all-stages", "%s", o->all_stages ? "yes" : "no");
     fingerprint_add(p, "probe", "%.17g", o->probe);
     fingerprint_add(p, "max-bytes", "%llu", (unsigned long long)o->max_bytes);
+    if (run->choice.is_cuda) { /* they decide which kernels compute, so how scores are rounded */
+        fingerprint_add(p, "batch", "%d", run->choice.batch);
+        fingerprint_add(p, "later-batch", "%d", run->choice.later_batch);
+    }
     fingerprint_add(p, "max-pixels", "%llu", (unsigned long long)o->max_pixels);
     return fingerprint_close(p);
 }
 
-/* On rank 0: OUT/plan/run.txt holds the fingerprint of the run whose parts are there. */
+/* On rank 0: OUT/plan/run.txt, where there is one, holds the fingerprint of the run whose parts are there. */
 static enum status compare_with_earlier(struct run *run)
 {
     enum status rc = STATUS_OK;
@@ -271,10 +277,8 @@ static enum status compare_with_earlier(struct run *run)
     size_t size;
 
     TRY(run_path(run, "plan/run.txt", path));
-    if (access(path, F_OK) != 0) {
-        TRY(file_write(path, run->print.text, run->print.used));
+    if (access(path, F_OK) != 0)
         goto out;
-    }
     TRY(file_read(path, 1u << 20, &earlier, &size));
     if (fingerprint_difference(earlier, run->print.text, difference, sizeof(difference)))
         FAIL(STATUS_MISMATCH,
@@ -325,10 +329,31 @@ enum status run_identify(struct run *run)
 {
     enum status rc = STATUS_OK;
 
+    TRY(engine_choice_settle_batch(run));
     TRY_TOGETHER(&run->comm, make_fingerprint(run));
     TRY_TOGETHER(&run->comm, compare_with_rank_0(run));
     TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? compare_with_earlier(run) : STATUS_OK);
     TRY_TOGETHER(&run->comm, make_layout(run));
+out:
+    return rc;
+}
+
+static enum status begin(const struct run *run)
+{
+    enum status rc = STATUS_OK;
+    char path[RUN_PATH_SIZE];
+
+    TRY(run_path(run, "plan/run.txt", path));
+    if (access(path, F_OK) != 0)
+        TRY(file_write(path, run->print.text, run->print.used));
+out:
+    return rc;
+}
+
+enum status run_begin(struct run *run)
+{
+    enum status rc = STATUS_OK;
+    TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? begin(run) : STATUS_OK);
 out:
     return rc;
 }
@@ -374,7 +399,6 @@ enum status run_open_engine(struct run *run)
     run->n_workers = o->threads > 0 ? (int)o->threads : count_cores() + waiting;
     struct engine_options how = {.maps = maps, .n_instances = run->n_workers, .all_stages = o->all_stages};
 
-    TRY(engine_choice_settle_batch(run));
     if (run->choice.is_cuda)
         TRY(gpu_open_engine(run, &how));
     else

@@ -29,6 +29,7 @@ struct run {
     struct fingerprint print;                                 /* does a part belong? */
     struct sweep_layout layout;
     struct engine_choice_made choice;
+    bool begun;           /* this is a resume, and OUT/plan/engine.txt was kept to */
     bool bf16_everywhere; /* can all ranks compute in bf16? */
     double pass_rate;     /* of the stage that runs first: measured or supposed; 0: not known yet */
     struct engine *engine;
@@ -51,6 +52,9 @@ enum status run_load_stages(struct run *run);
 enum status run_order_stages(struct run *run);
 enum status run_identify(struct run *run);
 enum status run_open_engine(struct run *run);
+
+/* Collective: everything is ready; from here on OUT belongs to this run (OUT/plan/run.txt). */
+enum status run_begin(struct run *run);
 
 /* The engine has packed the weights: give back the files and their op lists. */
 void run_release_weights(struct run *run);

@@ -83,7 +83,11 @@ static enum status feed(struct sweep *s)
     struct claim_answer answer;
     struct work *work;
 
-    while (!s->no_more && pipeline_rows_waiting(s->pipeline) < (uint64_t)s->run->n_workers) {
+    /* An engine that computes batches must not meet the end of one shard with a batch half full. */
+    uint64_t enough =
+        (uint64_t)s->run->n_workers + (s->run->engine->batch > 1 ? 2 * (uint64_t)s->run->engine->batch : 0);
+
+    while (!s->no_more && pipeline_rows_waiting(s->pipeline) < enough) {
         struct claim_report totals = report(s);
         TRY(claim_next(s->claimant, &totals, &answer));
         if (answer.kind != CLAIM_SHARD) {
@@ -391,10 +395,13 @@ enum status command_scan(const struct options *options)
     TRY(run_order_stages(&run));
     TRY(run_identify(&run));
     TRY(run_open_engine(&run));
+    TRY(run_begin(&run));
     run_release_weights(&run);
     TRY(sweep(&run));
     TRY(finish_gather(&run));
 out:
+    if (rc == STATUS_PLACE)
+        gpu_note_fault(&run);
     if (rc == STATUS_RESUME && run.comm.rank == 0)
         log_warn("stopped before the end: run the same command again to go on");
     run_close(&run);

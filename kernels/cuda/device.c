@@ -20,8 +20,9 @@ bool device_is_built(void)
 #define MOST_DEVICES 64
 #define OLDEST_CAPABILITY 8 /* the own kernels are compiled for sm_80 and later */
 
-/* Why the runtime sees no device. A driver that is too old, or a fabric that is not up, is worth a word. */
-static void explain(cudaError_t error, char why[DEVICE_REASON_SIZE])
+/* Why the runtime sees no device; what device_count then answers. A driver that is too old, or a fabric that
+ * is not up, is worth a word. */
+static int explain(cudaError_t error, char why[DEVICE_REASON_SIZE])
 {
     int driver = 0, built = CUDART_VERSION;
 
@@ -34,6 +35,7 @@ static void explain(cudaError_t error, char why[DEVICE_REASON_SIZE])
     else
         snprintf(why, DEVICE_REASON_SIZE, "%s (%s)", cudaGetErrorName(error), cudaGetErrorString(error));
     (void)cudaGetLastError(); /* not a fault of this program's */
+    return driver == 0 || error == cudaErrorNoDevice ? 0 : -1;
 }
 
 /* OUT ordinals: the runtime's numbers of the devices that the engine can use. */
@@ -44,8 +46,7 @@ static int list_devices(int ordinals[MOST_DEVICES], char why[DEVICE_REASON_SIZE]
 
     why[0] = '\0';
     if (error != cudaSuccess || n == 0) {
-        explain(error == cudaSuccess ? cudaErrorNoDevice : error, why);
-        return 0;
+        return explain(error == cudaSuccess ? cudaErrorNoDevice : error, why);
     }
     for (int i = 0; i < n && n_usable < MOST_DEVICES; i++)
         if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, i) == cudaSuccess &&
@@ -71,7 +72,7 @@ static enum status find_ordinal(int index, int *ordinal)
     int n = list_devices(ordinals, why);
 
     if (index < 0 || index >= n)
-        FAIL(STATUS_PLACE, "GPU %d is not there any more: %s", index, n == 0 ? why : "fewer are visible now");
+        FAIL(STATUS_PLACE, "GPU %d is not there any more: %s", index, n <= 0 ? why : "fewer are visible now");
     *ordinal = ordinals[index];
 out:
     return rc;

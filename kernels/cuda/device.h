@@ -17,8 +17,8 @@ bool device_is_built(void);
 
 /*
  * How many devices this process may use (CUDA_VISIBLE_DEVICES) and the engine can: compute capability 8.0 or
- * later. OUT why, where there are none: "no NVIDIA driver", "the driver supports CUDA 12.4, ...". Logs
- * nothing.
+ * later; -1 where there is a driver that does not work. OUT why, where it is not positive: "no NVIDIA
+ * driver", "the driver supports CUDA 12.4, ...". Logs nothing.
  */
 int device_count(char why[DEVICE_REASON_SIZE]);
 

@@ -3,7 +3,6 @@
 
 #include "kernels/cuda/device.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -272,17 +271,18 @@ out:
     return rc;
 }
 
-enum status engine_cuda_open(const struct cascade *cascade, const struct engine_options *options,
-                             struct engine **out)
+/* With slots of this many pictures. STATUS_MEMORY where they, or the parameters, find no room. */
+static enum status open_with(const struct cascade *cascade, const struct engine_options *options, int batch,
+                             struct cuda_engine **out)
 {
     enum status rc = STATUS_OK;
     struct cuda_engine *e = calloc(1, sizeof(*e));
 
     if (e == NULL)
-        FAIL(STATUS_MEMORY, "no memory");
+        FAIL(STATUS_PLACE, "no memory");
     pthread_mutex_init(&e->lock, NULL);
     e->base = (struct engine){.name = "cuda",
-                              .batch = options->batch,
+                              .batch = batch,
                               .max_instances = 1,
                               .instance_open = instance_open,
                               .read_notes = read_notes,
@@ -291,25 +291,43 @@ enum status engine_cuda_open(const struct cascade *cascade, const struct engine_
                                            instance_close};
     e->size = cascade->size;
     e->maps = options->maps;
-    if (options->batch < 1 || options->batch > CUDA_MAX_BATCH)
-        FAIL(STATUS_USAGE, "--batch %d: the cuda engine takes 1 to %d pictures at once", options->batch,
-             CUDA_MAX_BATCH);
     TRY(device_enter());
     TRY(describe_device(e, options));
-    rc = load_passes(e, cascade, options);
-    if (rc == STATUS_OK)
-        rc = open_device_side(e);
-    if (rc == STATUS_MEMORY)
-        FAIL(STATUS_PLACE,
-             "%s has too little free memory for batches of %d: choose a smaller --batch, or end what else "
-             "uses it",
-             e->base.device, options->batch);
-    TRY(rc);
-    *out = &e->base;
+    TRY(load_passes(e, cascade, options));
+    TRY(open_device_side(e));
+    *out = e;
     e = NULL;
 out:
     if (e != NULL)
         engine_close(&e->base);
+    return rc;
+}
+
+enum status engine_cuda_open(const struct cascade *cascade, const struct engine_options *options,
+                             struct engine **out)
+{
+    enum status rc = STATUS_MEMORY;
+    struct cuda_engine *e = NULL;
+    int batch = options->batch, n_halvings = 0;
+
+    if (batch < 1 || batch > CUDA_MAX_BATCH)
+        FAIL(STATUS_USAGE, "--batch %d: the cuda engine takes 1 to %d pictures at once", batch,
+             CUDA_MAX_BATCH);
+    while (rc == STATUS_MEMORY) {
+        rc = open_with(cascade, options, batch, &e);
+        if (rc != STATUS_MEMORY)
+            break;
+        if (batch == 1)
+            FAIL(STATUS_PLACE, "%s has no memory for a single picture: what else is using it?",
+                 device_label());
+        batch /= 2;
+        n_halvings++;
+        log_warn("%s is out of memory: trying batches of %d instead of %d", device_label(), batch, 2 * batch);
+    }
+    TRY(rc);
+    e->n_halvings += n_halvings;
+    *out = &e->base;
+out:
     return rc;
 }
 

@@ -77,7 +77,10 @@ static enum status read_from(const char *folder, const char *key, char **json)
     name_file(folder, key, path);
     if (folder[0] == '\0' || access(path, F_OK) != 0)
         goto out;
-    TRY(file_read(path, PLAN_LIMIT_BYTES, &text, &size));
+    if (file_read(path, PLAN_LIMIT_BYTES, &text, &size) != STATUS_OK) {
+        log_warn("%s cannot be read: the plan is chosen anew", path);
+        goto out;
+    }
     const char *body = strchr(text, '\n');
     body = body == NULL ? "" : body + 1;
     format_header(key, body, header);
@@ -129,8 +132,7 @@ enum status plan_store_find(struct plan_store *store, const char *key, char **js
     TRY(read_from(store->run, key, json));
     if (*json != NULL)
         goto out;
-    if (read_from(store->cache, key, json) != STATUS_OK)
-        *json = NULL; /* said; chosen anew */
+    TRY(read_from(store->cache, key, json));
     if (*json != NULL)
         TRY(write_to(store->run, key, *json));
 out:

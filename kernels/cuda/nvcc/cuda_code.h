@@ -14,7 +14,7 @@
 #define KERNEL(threads, min_blocks) __global__ void __launch_bounds__(threads, min_blocks)
 #define DEVICE __device__ __forceinline__
 
-/* An array shared by the threads of a block, 16-byte aligned: of fixed size, or as large as the launch says. */
+/* An array shared by a block's threads, 16-byte aligned: of fixed size, or as large as the launch says. */
 #define SHARED_ARRAY(type, name, n) __shared__ __align__(16) type name[n]
 #define DYNAMIC_SHARED(type, name) extern __shared__ __align__(16) type name[]
 
