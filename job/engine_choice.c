@@ -215,6 +215,8 @@ enum status engine_choice_settle_batch(struct run *run)
     struct engine_choice_made before = run->choice;
 
     if (!run->choice.is_cuda) {
+        if (asked != 0 && run->choice.batch == 0 && run->comm.rank == 0)
+            log_warn("--batch is for GPUs: the cpu engine takes a picture at a time");
         run->choice.batch = 1;
     } else if (asked == 0 && remembered == 0) {
         TRY_TOGETHER(&run->comm, fit_batch(run, &fit));

@@ -372,10 +372,28 @@ static void remove_leftovers_in(const struct run *run, const char *name)
         closedir(folder);
 }
 
+/* In the folders of the GPUs' plans. */
+static void remove_plan_leftovers(const struct run *run)
+{
+    char path[RUN_PATH_SIZE], name[512];
+    const struct dirent *entry;
+    DIR *folder = run_path(run, "plan/cuda", path) == STATUS_OK ? opendir(path) : NULL;
+
+    while (folder != NULL && (entry = readdir(folder)) != NULL) {
+        if (entry->d_name[0] == '.')
+            continue;
+        snprintf(name, sizeof(name), "plan/cuda/%s", entry->d_name);
+        remove_leftovers_in(run, name);
+    }
+    if (folder != NULL)
+        closedir(folder);
+}
+
 void run_remove_leftovers(const struct run *run)
 {
     ledger_remove_leftovers(run->options->out, NULL); /* says what it could not remove; the sweep is whole */
     remove_leftovers_in(run, "plan");
+    remove_plan_leftovers(run);
     remove_leftovers_in(run, "");
 }
 

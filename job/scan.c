@@ -365,8 +365,12 @@ static void print_plan(const struct run *run)
                plan->columns[i].longest_bytes);
     for (int i = 0; i < run->cascade.n_stages; i++) {
         const struct stage *s = &run->cascade.stages[i];
+        bool open = run->options->engine == ENGINE_CHOICE_AUTO &&
+                    run->options->precision == PRECISION_CHOICE_AUTO &&
+                    !run->options->stages.items[i].has_precision;
         printf("stage     %s: %s, attention %s, %.2f GMAC, %s, threshold %.9g%s\n", s->name, s->arch,
-               s->attention, 1e-9 * (double)s->macs, precision_name(s->variants[0].precision),
+               s->attention, 1e-9 * (double)s->macs,
+               open ? "precision as the engine has it" : precision_name(s->variants[0].precision),
                (double)s->threshold, s->trained ? "" : ", UNTRAINED");
     }
     printf("order     %s\n", run->options->order == ORDER_GIVEN || run->cascade.n_stages < 2

@@ -251,8 +251,8 @@ static enum status describe_device(struct cuda_engine *e, const struct engine_op
 
     TRY_CUDA(cudaGetDevice(&index));
     TRY_CUDA(cudaGetDeviceProperties(&properties, index));
-    snprintf(e->base.device, sizeof(e->base.device), "GPU %d, %.60s, cuDNN %zu", index, properties.name,
-             cudnnGetVersion());
+    snprintf(e->base.device, sizeof(e->base.device), "GPU %d, %.48s, cuDNN %zu, batches of %d", index,
+             properties.name, cudnnGetVersion(), e->base.batch);
     TRY(plan_store_open(options->plan_folder, options->plan_cache, properties.name, cudnnGetVersion(),
                         &e->store));
 out:
