@@ -159,9 +159,8 @@ static enum status add_gpus(struct attribute_list *list, const struct run *run)
                  models);
     if (n_halvings > 0)
         add_text(list, "/run", "batch_note",
-                 "a GPU ran out of memory and computed smaller batches from then on: scores are within 5e-3 "
-                 "of a run "
-                 "without that, not bit-equal; see OUT/attempts");
+                 "a GPU ran out of memory and computed smaller batches from then on: scores are within "
+                 "5e-3 of a run without that, not bit-equal; see OUT/attempts");
 out:
     return rc;
 }

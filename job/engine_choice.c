@@ -44,9 +44,8 @@ static enum status parse_memory(const char *path, const char *text, struct remem
         !parse_precision(precision, &made->precision) || made->batch < 1 || made->batch > 1024 ||
         made->later_batch < 0 || made->later_batch > made->batch)
         FAIL(STATUS_INPUT,
-             "%s is damaged: remove this file, and give --engine, --precision and --batch as the sweep was "
-             "begun with "
-             "(plan/run.txt beside it has them)",
+             "%s is damaged: remove this file, and give --engine, --precision and --batch as the sweep "
+             "was begun with (plan/run.txt beside it has them)",
              path);
     out->any = true;
     made->is_cuda = strcmp(engine, "cuda") == 0;
@@ -88,9 +87,8 @@ static enum status refuse_cuda(const struct run *run)
              "--engine cuda: this eyesore was built without CUDA: use --engine cpu, or build it where "
              "nvcc, cuDNN and NCCL are installed");
     FAIL(STATUS_USAGE,
-         "rank %d on host %s has no GPU for the cuda engine: %s (CUDA_VISIBLE_DEVICES %s%s); mend it, leave "
-         "the host "
-         "out, or compute on CPUs: --engine cpu",
+         "rank %d on host %s has no GPU for the cuda engine: %s (CUDA_VISIBLE_DEVICES %s%s); mend it, "
+         "leave the host out, or compute on CPUs: --engine cpu",
          run->comm.rank, host, why, visible == NULL ? "is not set" : "is ", visible == NULL ? "" : visible);
 out:
     return rc;
@@ -228,10 +226,9 @@ enum status engine_choice_settle_batch(struct run *run)
     if (run->choice.later_batch == 0 && run->pass_rate > 0)
         run->choice.later_batch = cascade_later_batch(run->choice.batch, run->pass_rate);
     if (run->begun && remembered != 0 && remembered != run->choice.batch) {
-        log_error(
-            "this sweep was begun with --batch %d, which decides how its scores are rounded: leave --batch "
-            "out to go on with it",
-            remembered);
+        log_error("this sweep was begun with --batch %d, which decides how its scores are rounded: leave "
+                  "--batch out to go on with it",
+                  remembered);
         rc = STATUS_MISMATCH;
     }
     TRY_TOGETHER(&run->comm, rc);

@@ -31,9 +31,9 @@ static enum status check_alone(const struct run *run, const struct card *cards)
         char why[DEVICE_REASON_SIZE];
         int n = device_count(why);
         FAIL(STATUS_USAGE,
-             "host %s has %d GPU%s for %d ranks; each rank needs one of its own: start %d on each host, with "
-             "mpirun "
-             "--map-by ppr:%d:node or srun --ntasks-per-node=%d --gpus-per-node=%d, or use --engine cpu",
+             "host %s has %d GPU%s for %d ranks; each rank needs one of its own: start %d on each host, "
+             "with mpirun --map-by ppr:%d:node or srun --ntasks-per-node=%d --gpus-per-node=%d, or use "
+             "--engine cpu",
              own->host, n, n == 1 ? "" : "s", run->comm.n_local, n, n, n, n);
     }
 out:

@@ -212,9 +212,8 @@ enum status conv_graph_plans(const struct conv_graph *graph, const struct conv_t
         TRY(ask(conv_graph_whole(graph), target, CUDNN_HEUR_MODE_FALLBACK, &c));
     if (c.n == 0)
         FAIL(STATUS_INPUT,
-             "cuDNN %zu has no deterministic plan for this convolution on this device (is NVRTC, libnvrtc, "
-             "installed "
-             "beside it?)",
+             "cuDNN %zu has no deterministic plan for this convolution on this device (is NVRTC, "
+             "libnvrtc, installed beside it?)",
              cudnnGetVersion());
     *n_plans = c.n;
     c.n = 0;

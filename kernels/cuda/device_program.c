@@ -21,9 +21,8 @@ static enum status check_limits(const struct device_program *p)
         int places = step->in.shape.h * step->in.shape.w;
         if (step->kind == STEP_HEAD && (step->in.shape.c > HEAD_MAX_CHANNELS || places > HEAD_MAX_PLACES))
             FAIL(STATUS_INPUT,
-                 "%s: the last feature map is [%d,%d,%d]; the cuda engine's head takes up to %d channels and "
-                 "%d places: "
-                 "use a smaller --size, or --engine cpu",
+                 "%s: the last feature map is [%d,%d,%d]; the cuda engine's head takes up to %d channels "
+                 "and %d places: use a smaller --size, or --engine cpu",
                  g->arch, step->in.shape.c, step->in.shape.h, step->in.shape.w, HEAD_MAX_CHANNELS,
                  HEAD_MAX_PLACES);
     }

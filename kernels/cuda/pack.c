@@ -52,9 +52,8 @@ static enum status check_range(const struct graph *g, const struct tensor *t, en
     for (int64_t i = 0; element == ELEMENT_F16 && i < t->n_elements; i++)
         if (fabsf(t->own[i]) > F16_LARGEST)
             FAIL(STATUS_INPUT,
-                 "%s: tensor %s has, with its batch norm folded in, the value %g, which float16 cannot hold: "
-                 "use "
-                 "--precision bf16",
+                 "%s: tensor %s has, with its batch norm folded in, the value %g, which float16 cannot "
+                 "hold: use --precision bf16",
                  g->arch, t->name, (double)t->own[i]);
 out:
     return rc;

@@ -144,10 +144,9 @@ enum status resources_halve(struct cuda_engine *e)
                  e->base.device);
         e->n_halvings++;
         e->store.cache_closed = true; /* what is chosen in haste is this run's alone */
-        log_warn(
-            "%s is out of memory: computing %d pictures at once from here on, instead of %d; scores of this "
-            "rank may differ by rounding from the others'",
-            e->base.device, largest / 2, largest);
+        log_warn("%s is out of memory: computing %d pictures at once from here on, instead of %d; scores of "
+                 "this rank may differ by rounding from the others'",
+                 e->base.device, largest / 2, largest);
         rc = resources_prepare(e);
     }
 out:

@@ -97,8 +97,8 @@ static enum status choose_kind(const struct graph *g, const struct op *op, enum 
              op->name);
     if (op->kind != OP_HEAD && op->kind != OP_INPUT && op->shape.c % CUDA_CHANNEL_ALIGN != 0)
         FAIL(STATUS_INPUT,
-             "%s: %s makes %d channels; the cuda engine needs a multiple of %d: use --engine cpu, or pad the "
-             "weights",
+             "%s: %s makes %d channels; the cuda engine needs a multiple of %d: use --engine cpu, or pad "
+             "the weights",
              g->arch, op->name, op->shape.c, CUDA_CHANNEL_ALIGN);
 out:
     return rc;
