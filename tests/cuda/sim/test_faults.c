@@ -39,7 +39,9 @@ struct outcome {
     int n_halvings;
 };
 
-static enum status run_slots(struct engine_instance *instance, struct outcome *out)
+/* Pictures [first, first + n) in slots of `batch`, as many as there are slots at once. */
+static enum status run_slots(struct engine_instance *instance, int batch, int first, int n,
+                             struct outcome *out)
 {
     enum status rc = STATUS_OK;
     struct engine_request requests[BATCH];
@@ -47,16 +49,28 @@ static enum status run_slots(struct engine_instance *instance, struct outcome *o
 
     for (int i = 0; i < BATCH; i++)
         requests[i] = (struct engine_request){.stages = 3};
-    for (int slot = 0; slot * BATCH < N_PICTURES; slot++) {
-        int n = N_PICTURES - slot * BATCH < BATCH ? N_PICTURES - slot * BATCH : BATCH;
-        memcpy(instance->slot(instance, slot), pictures[slot * BATCH], (size_t)n * PICTURE_BYTES);
-        TRY(instance->submit(instance, slot, n, requests));
+    for (int slot = 0; slot * batch < n; slot++) {
+        int here = n - slot * batch < batch ? n - slot * batch : batch;
+        memcpy(instance->slot(instance, slot), pictures[first + slot * batch], (size_t)here * PICTURE_BYTES);
+        TRY(instance->submit(instance, slot, here, requests));
     }
-    for (int slot = 0; slot * BATCH < N_PICTURES; slot++) {
+    for (int slot = 0; slot * batch < n; slot++) {
         TRY(instance->collect(instance, slot, results));
-        for (int i = 0; i < BATCH && slot * BATCH + i < N_PICTURES; i++)
-            memcpy(out->scores[slot * BATCH + i], results[i].score, 2 * sizeof(float));
+        for (int i = 0; i < batch && slot * batch + i < n; i++)
+            memcpy(out->scores[first + slot * batch + i], results[i].score, 2 * sizeof(float));
     }
+out:
+    return rc;
+}
+
+/* All pictures. The engine may have come up with smaller slots than it was asked for. */
+static enum status run_pictures(struct engine_instance *instance, int batch, struct outcome *out)
+{
+    enum status rc = STATUS_OK;
+    int round = batch * instance->n_slots;
+
+    for (int first = 0; first < N_PICTURES; first += round)
+        TRY(run_slots(instance, batch, first, N_PICTURES - first < round ? N_PICTURES - first : round, out));
 out:
     return rc;
 }
@@ -74,7 +88,7 @@ static enum status live(struct outcome *out)
     TRY(device_choose(0));
     TRY(engine_cuda_open(&cascade, &options, &engine));
     TRY(engine->instance_open(engine, &instance));
-    TRY(run_slots(instance, out));
+    TRY(run_pictures(instance, engine->batch, out));
 out:
     if (instance != NULL)
         instance->close(instance);
@@ -226,7 +240,8 @@ static void test_out_of_memory(void **state)
     struct tally t = fault_each("cudaMalloc", 2, 1, &undisturbed, false);
     (void)state;
 
-    assert_true(t.n_halved > 0 && t.n_place > 0);
+    assert_true(t.n_halved > 0);
+    assert_int_equal(t.n_place, 0); /* one allocation that fails is never the end */
     keep_plans(); /* so that the launches are those of the three slots */
     t = fault_each("cudaGraphLaunch", 2, 1, &undisturbed, false);
     kept_plans = NULL;
