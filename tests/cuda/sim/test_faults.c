@@ -242,7 +242,7 @@ static void test_out_of_memory(void **state)
 
     assert_true(t.n_halved > 0);
     assert_int_equal(t.n_place, 0); /* one allocation that fails is never the end */
-    keep_plans(); /* so that the launches are those of the three slots */
+    keep_plans();                   /* so that the launches are those of the three slots */
     t = fault_each("cudaGraphLaunch", 2, 1, &undisturbed, false);
     kept_plans = NULL;
     assert_int_equal(t.n_place, 0);
