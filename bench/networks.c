@@ -9,6 +9,7 @@
  * transitions pool before they convolve, which takes 9% of the work away).
  */
 #include "kernels/networks.h"
+#include "base/clock.h"
 #include "kernels/cpu/program.h"
 #include "kernels/engine.h"
 
@@ -17,17 +18,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define SIZE 224
 #define BLOCK_BYTES (32u << 20) /* more than any activation of these networks */
-
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* Values that keep activations ordinary numbers: He-scaled weights, batch norms that change nothing. */
 static void fill_weights(const struct weights *w)
@@ -125,7 +118,7 @@ static void *engine_main(void *argument)
 /* Images per second of n_threads running `entry`. */
 static double measure(struct runner_thread *threads, int n_threads, void *(*entry)(void *), int n_pictures)
 {
-    double start = seconds_now();
+    double start = clock_seconds();
 
     for (int i = 0; i < n_threads; i++) {
         threads[i].n_pictures = n_pictures;
@@ -133,7 +126,7 @@ static double measure(struct runner_thread *threads, int n_threads, void *(*entr
     }
     for (int i = 0; i < n_threads; i++)
         pthread_join(threads[i].thread, NULL);
-    return n_threads * n_pictures / (seconds_now() - start);
+    return n_threads * n_pictures / (clock_seconds() - start);
 }
 
 static enum status bind_bare(const struct bare *bare, struct runner_thread *t)

@@ -87,6 +87,7 @@ enum status gpu_join(struct run *run)
     TRY_TOGETHER(&run->comm, check_alone(run, cards));
     TRY_TOGETHER(&run->comm, device_choose(index)); /* now: two ranks may not even touch an exclusive card */
     run->leads = is_leader(run, cards);
+    memcpy(run->gpu_model, own.device, sizeof(own.device));
     TRY(join_group(run));
 out:
     free(cards);
@@ -170,17 +171,6 @@ static void find_cache(const struct options *o, char path[RUN_PATH_SIZE])
         snprintf(path, RUN_PATH_SIZE, "%s/.cache/eyesore/plans", home);
 }
 
-/* For the sweep's attributes: scores of different models of GPU may differ by rounding. */
-static enum status note_model(const struct run *run)
-{
-    enum status rc = STATUS_OK;
-    const char *label = device_label(), *name = strchr(label, ',');
-
-    TRY(attempts_note(run, "gpu_model", name == NULL ? label : name + 2));
-out:
-    return rc;
-}
-
 enum status gpu_open_engine(struct run *run, const struct engine_options *options)
 {
     enum status rc = STATUS_OK;
@@ -195,8 +185,8 @@ enum status gpu_open_engine(struct run *run, const struct engine_options *option
     how.plan_cache = cache[0] == '\0' ? NULL : cache;
     TRY_TOGETHER(&run->comm, run->leads ? engine_cuda_open(&run->cascade, &how, &run->engine) : STATUS_OK);
     TRY_TOGETHER(&run->comm, run->leads ? STATUS_OK : engine_cuda_open(&run->cascade, &how, &run->engine));
-    if (run->leads)
-        TRY(note_model(run));
+    /* For the sweep's attributes: scores of different models of GPU may differ by rounding. */
+    TRY_TOGETHER(&run->comm, run->leads ? attempts_note(run, "gpu_model", run->gpu_model) : STATUS_OK);
 out:
     return rc;
 }

@@ -1,4 +1,5 @@
 #include "job/pipeline.h"
+#include "base/clock.h"
 
 #include "io/decode.h"
 #include "job/lane.h"
@@ -97,13 +98,6 @@ static void list_remove(struct work_list *list, struct work *work)
         before->next = work->next;
     if (list->last == work)
         list->last = before;
-}
-
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 /* The lock is held. The rows of a shard that was given up will be done again. */
@@ -258,13 +252,13 @@ static void process(struct worker *w, const struct ticket *taken)
     struct ticket t = *taken;
     const uint8_t *bytes;
     size_t n;
-    double start = seconds_now(), decoded;
+    double start = clock_seconds(), decoded;
 
     log_set_shard((int64_t)t.work->shard);
     enum status status = fetcher_read(w->fetcher, t.work->uris[t.row], &bytes, &n, &t.info);
     if (status == STATUS_OK && t.info.status == ITEM_OK)
         status = decoder_decode(w->decoder, bytes, n, &p->options.picture, w->crop, &t.info);
-    decoded = seconds_now();
+    decoded = clock_seconds();
     if (status != STATUS_OK)
         abandon_work(p, t.work, status);
     else if (is_scored(t.info.status))
@@ -273,7 +267,7 @@ static void process(struct worker *w, const struct ticket *taken)
         deliver(p, &t, NULL);
     pthread_mutex_lock(&p->lock);
     p->totals.decode_s += decoded - start;
-    p->totals.compute_s += seconds_now() - decoded;
+    p->totals.compute_s += clock_seconds() - decoded;
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -297,7 +291,7 @@ static void *worker_main(struct worker *w)
 
     for (;;) {
         pthread_mutex_lock(&p->lock);
-        double start = seconds_now();
+        double start = clock_seconds();
         bool got = take_row(p, &ticket);
         if (!got) {
             pthread_mutex_unlock(&p->lock);
@@ -306,7 +300,7 @@ static void *worker_main(struct worker *w)
             while (!p->closing && !(got = take_row(p, &ticket)))
                 pthread_cond_wait(&p->rows_there, &p->lock);
         }
-        p->totals.wait_s += seconds_now() - start;
+        p->totals.wait_s += clock_seconds() - start;
         if (p->closing) {
             if (got)
                 ticket.work->n_taken--; /* nobody will do it */

@@ -9,6 +9,7 @@
 #include "job/comm.h"
 #include "job/engine_choice.h"
 #include "job/options.h"
+#include "kernels/cuda/device.h"
 #include "kernels/engine.h"
 #include "results/schema.h"
 #include "shards/ledger.h"
@@ -37,6 +38,7 @@ struct run {
     /* gpu.c; the engine being cuda. */
     struct group *gpus;                                 /* of all ranks; NULL: there is one rank */
     bool leads;                                         /* this rank chooses plans for its model of GPU */
+    char gpu_model[DEVICE_NAME_SIZE];                   /* "NVIDIA H100 80GB HBM3" */
     struct weights *shared_weights[CASCADE_MAX_STAGES]; /* until the stages take them */
     struct engine_notes noted;                          /* what OUT/attempts has been told */
 };

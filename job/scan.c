@@ -6,6 +6,7 @@
  * as part files and shows progress. The set of part files is the ledger: whatever happens, the same command
  * goes on with the shards whose part is missing. When none is, all ranks gather the parts into sweep.h5.
  */
+#include "base/clock.h"
 #include "base/file.h"
 #include "job/commands.h"
 #include "job/finish.h"
@@ -43,13 +44,6 @@ struct sweep {
     bool no_more;        /* to claim */
     double told_s;
 };
-
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static struct claim_report report(const struct sweep *s)
 {
@@ -175,9 +169,9 @@ static enum status show(struct sweep *s, bool last)
     shown.compute_s = own.compute_s;
     shown.wait_s = own.wait_s;
     if (last)
-        progress_finish(&s->progress, &shown, seconds_now());
+        progress_finish(&s->progress, &shown, clock_seconds());
     else
-        progress_update(&s->progress, &shown, seconds_now());
+        progress_update(&s->progress, &shown, clock_seconds());
 out:
     return rc;
 }
@@ -186,7 +180,7 @@ out:
 static enum status tell(struct sweep *s)
 {
     enum status rc = STATUS_OK;
-    double now = seconds_now();
+    double now = clock_seconds();
     enum claim_stop stop;
 
     if (now - s->told_s < TELL_EVERY_S)
@@ -294,7 +288,7 @@ static enum status find_missing(struct sweep *s, struct claim_options *options)
                                     .rows_done = n_done,
                                     .shards_total = run->plan.n_shards,
                                     .shards_done = ledger.n_done};
-    progress_start(&s->progress, run->options->progress, stderr, &start, seconds_now());
+    progress_start(&s->progress, run->options->progress, stderr, &start, clock_seconds());
 out:
     ledger_free(&ledger);
     return rc;

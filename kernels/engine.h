@@ -87,7 +87,8 @@ enum status engine_cpu_open(const struct cascade *cascade, const struct engine_o
  * cuDNN and own kernels, on the device that device_choose (kernels/cuda/device.h) has chosen; float16 or bf16
  * stages. One instance, shared by all workers. Chooses cuDNN plans by timing where plan_folder and plan_cache
  * have none. A fault of the device is STATUS_PLACE, then and from then on; running out of memory halves the
- * batch (see engine_notes). Not collective. Built without CUDA: STATUS_USAGE, saying so.
+ * batch (see engine_notes); at opening also engine->batch, the size of the slots. Not collective. Built
+ * without CUDA: STATUS_USAGE, saying so.
  */
 enum status engine_cuda_open(const struct cascade *cascade, const struct engine_options *options,
                              struct engine **out);

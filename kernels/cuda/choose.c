@@ -182,8 +182,6 @@ static enum status choose(struct chooser *c, int index)
     TRY(plan_store_find(c->store, key, &json));
     if (json != NULL) {
         rc = conv_plan_load(json, &c->target, &p->plans[index]);
-        if (rc == STATUS_OK)
-            goto out;
         if (rc != STATUS_MISMATCH)
             goto out;
         rc = STATUS_OK;

@@ -1,5 +1,6 @@
 /* The CUDA engine behind engine.h: opening, submitting, collecting. engine_cuda.h says how it works. */
 #include "kernels/cuda/engine_cuda.h"
+#include "base/clock.h"
 
 #include "kernels/cuda/device.h"
 
@@ -94,19 +95,12 @@ out:
 #define DEVICE_TIMEOUT_S 300 /* or EYESORE_DEVICE_TIMEOUT_S: a batch takes a fraction of a second */
 #define POLL_NS 100000
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Polls and sleeps: the cores are for decoding, and a device may stop answering without a word. */
 static enum status wait_for_slot(const struct cuda_slot *slot)
 {
     enum status rc = STATUS_OK;
     const char *given = getenv("EYESORE_DEVICE_TIMEOUT_S");
-    double limit = given == NULL ? 0 : strtod(given, NULL), start = seconds_now();
+    double limit = given == NULL ? 0 : strtod(given, NULL), start = clock_seconds();
 
     for (;;) {
         cudaError_t state = cudaEventQuery(slot->done);
@@ -115,7 +109,7 @@ static enum status wait_for_slot(const struct cuda_slot *slot)
             break;
         }
         (void)cudaGetLastError(); /* "not ready" would be taken for the next launch's error */
-        if (seconds_now() - start > (limit > 0 ? limit : DEVICE_TIMEOUT_S))
+        if (clock_seconds() - start > (limit > 0 ? limit : DEVICE_TIMEOUT_S))
             TRY(call_conclude(STATUS_PLACE, CUDA_HERE("cudaEventQuery(done)"), "CUDA", "no answer",
                               "a batch takes far too long: the device hangs"));
         nanosleep(&(struct timespec){0, POLL_NS}, NULL);

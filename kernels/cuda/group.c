@@ -1,4 +1,5 @@
 #include "kernels/cuda/group.h"
+#include "base/clock.h"
 
 #include "kernels/cuda/check.h"
 #include "kernels/cuda/device.h"
@@ -32,18 +33,11 @@ static enum status nccl_status(ncclResult_t error, struct call_site at)
 
 #define TRY_NCCL(call) TRY(nccl_status((call), CUDA_HERE(#call)))
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static double deadline(void)
 {
     const char *given = getenv("EYESORE_NCCL_TIMEOUT_S");
     double seconds = given == NULL ? 0 : strtod(given, NULL);
-    return seconds_now() + (seconds > 0 ? seconds : GROUP_TIMEOUT_S);
+    return clock_seconds() + (seconds > 0 ? seconds : GROUP_TIMEOUT_S);
 }
 
 static void pause_briefly(void)
@@ -61,7 +55,7 @@ static enum status wait_for_communicator(struct group *g, double until, const ch
         TRY_NCCL(ncclCommGetAsyncError(g->comm, &state));
         if (state != ncclInProgress)
             break;
-        if (seconds_now() > until)
+        if (clock_seconds() > until)
             FAIL(STATUS_PLACE, "NCCL: %s: no answer from some rank in time: is a host or a link down?", what);
         pause_briefly();
     }
@@ -85,7 +79,7 @@ static enum status wait_for_stream(struct group *g, const char *what)
             TRY(cuda_status(state, CUDA_HERE("cudaStreamQuery")));
         (void)cudaGetLastError(); /* "not ready" would be taken for the next launch's error */
         TRY(wait_for_communicator(g, until, what));
-        if (seconds_now() > until)
+        if (clock_seconds() > until)
             FAIL(STATUS_PLACE, "NCCL: %s: not done in time: is a host or a link down?", what);
         pause_briefly();
     }

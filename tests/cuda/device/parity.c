@@ -8,6 +8,7 @@
  * error under 1e-4 (bf16: 6e-3), the same bits in other rows, in a shorter batch and with plans read back;
  * then a second stage that loops, and one that never runs. Then the time of full batches, for the record.
  */
+#include "base/clock.h"
 #include "kernels/cuda/device.h"
 #include "kernels/engine.h"
 #include "kernels/gradcam.h"
@@ -19,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define EXIT_SKIPPED 77
@@ -125,13 +125,6 @@ out:
     return rc;
 }
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Full batches of the size that fits, as fast as they go, copies included. */
 static enum status measure_speed(const struct cascade *cascade, const uint8_t *pixels)
 {
@@ -157,12 +150,12 @@ static enum status measure_speed(const struct cascade *cascade, const uint8_t *p
         if (k >= instance->n_slots)
             TRY(instance->collect(instance, slot, results));
         if (k == 2 * instance->n_slots) /* warm by now */
-            start = seconds_now();
+            start = clock_seconds();
         if (k < 24)
             TRY(instance->submit(instance, slot, how.batch, requests));
     }
     printf("    batches of %d: %.0f images/s, copies included, decoding not\n", how.batch,
-           (24 - instance->n_slots) * how.batch / (seconds_now() - start));
+           (24 - instance->n_slots) * how.batch / (clock_seconds() - start));
 out:
     if (instance != NULL)
         instance->close(instance);
