@@ -18,7 +18,11 @@
     X(5, TOO_LARGE, "too_large", false, "more bytes than --max-bytes or more pixels than --max-pixels")      \
     X(6, UNSUPPORTED, "unsupported", false, "not a JPEG, PNG, WebP or GIF, or a kind of them not decoded")   \
     X(7, CORRUPT, "corrupt", false, "recognised, but broken before any pixel could be decoded")              \
-    X(8, NUMERIC_ERROR, "numeric_error", false, "a score or heat map is not finite")
+    X(8, NUMERIC_ERROR, "numeric_error", false, "a score or heat map is not finite")                         \
+    X(9, DECODER_CRASHED, "decoder_crashed", false,                                                          \
+      "it crashed the decoder, or asked it for too much memory")                                             \
+    X(10, DECODER_TIMEOUT, "decoder_timeout", false, "decoding took longer than --decode-timeout")           \
+    X(11, SET_ASIDE, "set_aside", false, "its shard failed on --set-aside-after hosts and was given up")
 
 enum item_status {
 #define X(value, upper, name, scored, meaning) ITEM_##upper = value,

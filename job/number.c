@@ -44,6 +44,38 @@ bool number_parse_scaled(const char *text, uint64_t unit, uint64_t *value)
     return true;
 }
 
+static const struct {
+    char suffix;
+    uint64_t seconds;
+} time_units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+
+#define N_TIME_UNITS (sizeof(time_units) / sizeof(time_units[0]))
+
+bool number_parse_time(const char *text, uint64_t *value_s)
+{
+    size_t length = strlen(text);
+    uint64_t number, unit = 0;
+
+    for (size_t i = 0; length > 0 && i < N_TIME_UNITS; i++)
+        if (text[length - 1] == time_units[i].suffix)
+            unit = time_units[i].seconds;
+    if (!parse_digits(text, unit == 0 ? length : length - 1, &number) ||
+        __builtin_mul_overflow(number, unit == 0 ? 1 : unit, &number))
+        return false;
+    *value_s = number;
+    return true;
+}
+
+void number_format_time(uint64_t value_s, char *text, size_t size)
+{
+    size_t i = 0;
+
+    while (i < N_TIME_UNITS - 1 && (value_s == 0 || value_s % time_units[i].seconds != 0))
+        i++;
+    snprintf(text, size, "%llu%c", (unsigned long long)(value_s / time_units[i].seconds),
+             time_units[i].suffix);
+}
+
 /* Plain decimal notation only: strtod alone would take "nan", "infinity", "0x1p3" and leading spaces. */
 static bool is_decimal(const char *text)
 {

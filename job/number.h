@@ -17,6 +17,9 @@ bool number_parse_u64(const char *text, uint64_t *value);
  */
 bool number_parse_scaled(const char *text, uint64_t unit, uint64_t *value);
 
+/* Seconds: digits and perhaps one of s, m, h, d. */
+bool number_parse_time(const char *text, uint64_t *value_s);
+
 /* "0.05" or "5%". Finite; the range is the caller's to check. */
 bool number_parse_fraction(const char *text, double *value);
 
@@ -25,6 +28,10 @@ bool number_parse_float(const char *text, float *value);
 
 /* The inverse of number_parse_scaled: "64M", "1500". OUT text: at least 32 bytes. */
 void number_format_scaled(uint64_t value, uint64_t unit, char *text, size_t size);
+
+/* The inverse of number_parse_time: "90s", "10m", in the largest unit that divides it. OUT text: at least 32
+ * bytes. */
+void number_format_time(uint64_t value_s, char *text, size_t size);
 
 /* The inverse of number_parse_fraction: "5%", with as many digits as it takes to get the same number back. */
 void number_format_fraction(double value, char *text, size_t size);

@@ -17,6 +17,8 @@ _Static_assert(DECODE_EXACT == 0 && DECODE_FAST == 1, "exact|fast");
 _Static_assert(RESAMPLE_BILINEAR == 0 && RESAMPLE_BICUBIC == 1, "bilinear|bicubic");
 _Static_assert(HEATMAPS_NONE == 0 && HEATMAPS_FLAGGED == 1 && HEATMAPS_ALL == 2, "none|flagged|all");
 _Static_assert(EXPORT_CSV == 0 && EXPORT_JSONL == 1, "csv|jsonl");
+_Static_assert(DECODE_ISOLATION_OFF == 0 && DECODE_ISOLATION_ON == 1, "off|on");
+_Static_assert(ENGINE_CHOICE_NULL == 3, "auto|cpu|cuda|null");
 _Static_assert(LOG_DEBUG == 0 && LOG_INFO == 1 && LOG_WARN == 2 && LOG_ERROR == 3, "debug|info|warn|error");
 
 /* clang-format off */
@@ -91,10 +93,13 @@ static const struct option_row rows[] = {
      .help = "Stop the sweep (exit code 3) when more than this share of the rows failed; looked at from row 1,000 on."},
 
     /* The machine. */
-    {.name = "engine", .type = OPTION_CHOICE, .choices = "auto|cpu|cuda", .fallback = "auto", .commands = IN(SCAN),
+    {.name = "engine", .type = OPTION_CHOICE, .choices = "auto|cpu|cuda|null", .fallback = "auto", .commands = IN(SCAN),
      .group = "Machine", AT(engine),
      .help = "What runs the networks; auto is cuda where every rank has a GPU, else cpu. A sweep keeps to its first "
-             "choice."},
+             "choice. null computes nothing: scores are hashes of the crop, to plan and to test with."},
+    {.name = "null-speed", .placeholder = "GMAC/S", .type = OPTION_COUNT, .fallback = "0", .most = 1e9,
+     .commands = IN(SCAN), .group = "Machine", AT(null_speed),
+     .help = "How fast each worker of the null engine pretends to be; 0 for no waiting."},
     {.name = "precision", .type = OPTION_CHOICE, .choices = PRECISION_CHOICES, .fallback = "auto",
      .commands = IN(SCAN), .group = "Machine", AT(precision),
      .help = "Of stages without a precision of their own; auto is f16 on GPUs, and on processors bf16 where all have it, "
@@ -114,6 +119,22 @@ static const struct option_row rows[] = {
      .commands = IN(SCAN), .group = "Machine", AT(progress),
      .help = "A bar, or a line a minute; auto is a bar on a terminal."},
 
+    /* Faults. */
+    {.name = "decode-isolation", .type = OPTION_CHOICE, .choices = "off|on", .fallback = "on", .commands = IN(SCAN),
+     .group = "Faults", AT(decode_isolation),
+     .help = "on decodes in helper processes that can do nothing but compute, so that a picture made to break a "
+             "decoder costs that picture alone."},
+    {.name = "decode-timeout", .placeholder = "TIME", .type = OPTION_TIME, .fallback = "30s", .least = 1, .most = 86400,
+     .commands = IN(SCAN), .group = "Faults", AT(decode_timeout),
+     .help = "Processor time that one picture may take a helper; s, m, h, d."},
+    {.name = "stall-timeout", .placeholder = "TIME", .type = OPTION_TIME, .fallback = "10m", .least = 1, .most = 864000,
+     .commands = IN(SCAN), .group = "Faults", AT(stall_timeout),
+     .help = "End the job with exit code 75 when a rank makes no progress for so long, or one read, picture, batch or "
+             "write takes it; the log says where it is stuck."},
+    {.name = "set-aside-after", .placeholder = "HOSTS", .type = OPTION_COUNT, .fallback = "3", .least = 1, .most = 1000,
+     .commands = IN(SCAN), .group = "Faults", AT(set_aside_after),
+     .help = "Give up a shard that failed on so many hosts: its rows get the status set_aside, the rest is finished."},
+
     /* manifest */
     {.name = "prefix", .placeholder = "TEXT", .type = OPTION_TEXT, .absence = "the path as given",
      .commands = IN(MANIFEST), .group = "Output", AT(prefix),
@@ -122,6 +143,10 @@ static const struct option_row rows[] = {
     /* status, bench */
     {.name = "json", .type = OPTION_FLAG, .commands = IN(STATUS) | IN(BENCH), .group = "Output", AT(json),
      .help = "Print one JSON object."},
+
+    {.name = "prometheus", .placeholder = "FILE", .type = OPTION_TEXT, .absence = "none", .commands = IN(STATUS),
+     .group = "Output", AT(prometheus),
+     .help = "Also write the numbers as a textfile for Prometheus's node_exporter, whole or not at all."},
 
     /* export, verdict */
     {.name = "stage", .placeholder = "NAME@THRESHOLD", .type = OPTION_THRESHOLDS, .commands = IN(VERDICT),

@@ -13,6 +13,7 @@ enum option_type {                    /* what the field is, and how it is writte
                    OPTION_WORD,       /* char *, owned: one of `choices` */
                    OPTION_COUNT,      /* uint64_t: 1500, 2k, 100M: powers of 1000 */
                    OPTION_BYTES,      /* uint64_t: 64M: powers of 1024 */
+                   OPTION_TIME,       /* uint64_t, seconds: 90, 90s, 10m, 2h, 1d */
                    OPTION_FRACTION,   /* double: 0.05, 5% */
                    OPTION_STAGES,     /* struct stage_list: NAME=FILE@THRESHOLD..., repeatable */
                    OPTION_THRESHOLDS, /* struct stage_list: NAME@THRESHOLD, repeatable */
@@ -25,7 +26,7 @@ struct option_row {
     const char *fallback; /* the default, as text; NULL: none */
     const char *absence;  /* with no fallback: what its absence means, for the help; NULL: nothing to say */
     const char *choices;  /* "a|b|c"; of OPTION_COUNT: the word for 0, or NULL */
-    double least, most;   /* of OPTION_COUNT, OPTION_BYTES, OPTION_FRACTION; both included */
+    double least, most;   /* of OPTION_COUNT, OPTION_BYTES, OPTION_TIME, OPTION_FRACTION; both included */
     uint32_t commands;    /* bit c: sub-command c takes it */
     bool required;
     const char *group; /* a heading of the help */

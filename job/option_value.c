@@ -22,8 +22,31 @@ static void format_bound(const struct option_row *row, double bound, char *text,
 {
     if (row->type == OPTION_FRACTION)
         number_format_fraction(bound, text, size);
+    else if (row->type == OPTION_TIME)
+        number_format_time((uint64_t)bound, text, size);
     else
         number_format_scaled((uint64_t)bound, row->type == OPTION_BYTES ? 1024 : 1000, text, size);
+}
+
+static const char *number_kind(const struct option_row *row)
+{
+    return row->type == OPTION_FRACTION ? "a fraction"
+           : row->type == OPTION_TIME   ? "a time"
+                                        : "a whole number";
+}
+
+static const char *number_hint(const struct option_row *row)
+{
+    switch (row->type) {
+    case OPTION_FRACTION:
+        return " (write 0.05 or 5%)";
+    case OPTION_TIME:
+        return " (write 90s, 10m, 2h or 1d)";
+    case OPTION_BYTES:
+        return " (k, M, G: powers of 1024)";
+    default:
+        return " (k, M, G: powers of 1000)";
+    }
 }
 
 static enum status fail_number(const struct option_row *row, const char *text, const char *where)
@@ -33,13 +56,17 @@ static enum status fail_number(const struct option_row *row, const char *text, c
 
     format_bound(row, row->least, least, sizeof(least));
     format_bound(row, row->most, most, sizeof(most));
-    FAIL(STATUS_USAGE, "%s: '%s' is not %s from %s to %s%s", where, text,
-         row->type == OPTION_FRACTION ? "a fraction" : "a whole number", least, most,
-         row->type == OPTION_FRACTION
-             ? " (write 0.05 or 5%)"
-             : (row->type == OPTION_BYTES ? " (k, M, G: powers of 1024)" : " (k, M, G: powers of 1000)"));
+    FAIL(STATUS_USAGE, "%s: '%s' is not %s from %s to %s%s", where, text, number_kind(row), least, most,
+         number_hint(row));
 out:
     return rc;
+}
+
+static bool parse_whole(const struct option_row *row, const char *text, uint64_t *number)
+{
+    if (row->type == OPTION_TIME)
+        return number_parse_time(text, number);
+    return number_parse_scaled(text, row->type == OPTION_BYTES ? 1024 : 1000, number);
 }
 
 static enum status parse_number(const struct option_row *row, const char *text, const char *where,
@@ -52,8 +79,7 @@ static enum status parse_number(const struct option_row *row, const char *text, 
         *value = 0;
         goto out;
     }
-    if (!number_parse_scaled(text, row->type == OPTION_BYTES ? 1024 : 1000, &number) ||
-        number < (uint64_t)row->least || number > (uint64_t)row->most)
+    if (!parse_whole(row, text, &number) || number < (uint64_t)row->least || number > (uint64_t)row->most)
         TRY(fail_number(row, text, where));
     *value = number;
 out:
@@ -137,6 +163,7 @@ enum status option_value_parse(struct options *options, const struct option_row 
         break;
     case OPTION_COUNT:
     case OPTION_BYTES:
+    case OPTION_TIME:
         TRY(parse_number(row, text, where, (uint64_t *)(void *)at));
         break;
     case OPTION_FRACTION:
@@ -157,6 +184,8 @@ static void format_number(const struct option_row *row, uint64_t value, char *te
 {
     if (row->choices != NULL && value == 0)
         snprintf(text, size, "%s", row->choices);
+    else if (row->type == OPTION_TIME)
+        number_format_time(value, text, size);
     else
         number_format_scaled(value, row->type == OPTION_BYTES ? 1024 : 1000, text, size);
 }
@@ -201,6 +230,7 @@ enum status option_value_format(const struct options *options, const struct opti
         break;
     case OPTION_COUNT:
     case OPTION_BYTES:
+    case OPTION_TIME:
         format_number(row, *(const uint64_t *)(const void *)at, buffer, sizeof(buffer));
         break;
     case OPTION_FRACTION:

@@ -33,9 +33,11 @@ enum command {
 };
 
 /* In the order of the words in option_table.c. */
-enum engine_choice { ENGINE_CHOICE_AUTO, ENGINE_CHOICE_CPU, ENGINE_CHOICE_CUDA };
+enum engine_choice { ENGINE_CHOICE_AUTO, ENGINE_CHOICE_CPU, ENGINE_CHOICE_CUDA, ENGINE_CHOICE_NULL };
 enum order_choice { ORDER_GIVEN, ORDER_AUTO };
 enum progress_choice { PROGRESS_AUTO, PROGRESS_BAR, PROGRESS_LINES, PROGRESS_NONE };
+
+enum decode_isolation { DECODE_ISOLATION_OFF, DECODE_ISOLATION_ON };
 
 enum option_source { OPTION_DEFAULT, OPTION_FILE_GENERAL, OPTION_FILE_COMMAND, OPTION_COMMAND_LINE };
 
@@ -77,12 +79,18 @@ struct options {
     char *plan_cache;                /* NULL: in the user's cache folder; "none" */
     uint64_t threads;                /* 0: as many as the affinity mask has cores */
     enum progress_choice progress;
+    enum decode_isolation decode_isolation;
+    uint64_t decode_timeout;  /* seconds of processor time for one picture */
+    uint64_t stall_timeout;   /* seconds */
+    uint64_t set_aside_after; /* hosts */
+    uint64_t null_speed;      /* GMAC a second of a worker of the null engine; 0: no waiting */
 
     /* manifest */
     char *prefix; /* NULL: the path given */
 
     /* status, bench */
     bool json;
+    char *prometheus; /* a textfile for node_exporter; NULL: none */
 
     /* export, verdict */
     bool flagged, failed, all, partial;

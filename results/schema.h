@@ -32,7 +32,7 @@
  *
  * Attributes of the sweep that are the same however it was run (ranks, shards, threads):
  *   /                 format "eyesore sweep", format_version, program_version, run_fingerprint, n_rows,
- *                     counts_by_status uint64 [9], counts_by_verdict uint64 [4], heatmaps (none, flagged,
+ *                     counts_by_status uint64 [12], counts_by_verdict uint64 [4], heatmaps (none, flagged,
  *                     all), probe_probability (with --probe); and what job/ adds
  *   /items/<column>   column (its name in the manifest), order
  *   /stages/<stage>   order, map_height, map_width, trained uint8; and what job/ adds (threshold float32,

@@ -77,7 +77,7 @@ static void test_item_statuses(void **state)
             assert_string_not_equal(item_status_name((enum item_status)i),
                                     item_status_name((enum item_status)j));
     assert_int_equal(ITEM_OK, 0);
-    assert_int_equal(ITEM_NUMERIC_ERROR, ITEM_STATUS_COUNT - 1);
+    assert_int_equal(ITEM_SET_ASIDE, ITEM_STATUS_COUNT - 1);
     assert_string_equal(item_status_name(ITEM_STATUS_COUNT), "unknown");
 }
 

@@ -47,6 +47,29 @@ static void test_scaled(void **state)
         assert_false(number_parse_scaled(bad[i], 1024, &value));
 }
 
+static void test_time(void **state)
+{
+    static const struct {
+        const char *text, *back;
+        uint64_t value_s;
+    } good[] = {{"90", "90s", 90},   {"60s", "1m", 60},      {"10m", "10m", 600}, {"2h", "2h", 7200},
+                {"1d", "1d", 86400}, {"36h", "36h", 129600}, {"0", "0s", 0},      {"3601s", "3601s", 3601}};
+    static const char *const bad[] = {
+        "", "s", "-1s", "1.5h", "10 m", "1w", "99999999999999999999s", "999999999999999999d"};
+    char back[32];
+    uint64_t value;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        assert_true(number_parse_time(good[i].text, &value));
+        assert_int_equal(value, good[i].value_s);
+        number_format_time(value, back, sizeof(back));
+        assert_string_equal(back, good[i].back);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(number_parse_time(bad[i], &value));
+}
+
 static void test_scaled_round_trip(void **state)
 {
     static const uint64_t values[] = {0,     1,        224,       999,        1000,      1024,
@@ -140,13 +163,10 @@ static void test_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_numbers),
-        cmocka_unit_test(test_scaled),
-        cmocka_unit_test(test_scaled_round_trip),
-        cmocka_unit_test(test_fractions),
-        cmocka_unit_test(test_floats_are_rounded_once),
-        cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_whole_numbers),     cmocka_unit_test(test_scaled),
+        cmocka_unit_test(test_scaled_round_trip), cmocka_unit_test(test_time),
+        cmocka_unit_test(test_fractions),         cmocka_unit_test(test_floats_are_rounded_once),
+        cmocka_unit_test(test_choices),           cmocka_unit_test(test_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

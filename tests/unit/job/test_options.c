@@ -74,6 +74,8 @@ static const char *other_value(const struct option_row *row)
         return strcmp(row->name, "resize") == 0 ? "640" : "123";
     case OPTION_BYTES:
         return "3M";
+    case OPTION_TIME:
+        return "7m";
     case OPTION_FRACTION:
         return "12.5%";
     case OPTION_STAGES:
