@@ -23,7 +23,7 @@ out:
     return rc;
 }
 
-static struct plan_options plan_options(const struct options *o)
+struct plan_options run_plan_options(const struct options *o)
 {
     return (struct plan_options){o->manifest_format, o->carry, o->limit, o->shard_rows};
 }
@@ -33,7 +33,7 @@ static enum status make_plan(struct run *run)
 {
     enum status rc = STATUS_OK;
     const struct options *o = run->options;
-    struct plan_options how = plan_options(o);
+    struct plan_options how = run_plan_options(o);
     char scratch[RUN_PATH_SIZE] = "/tmp/eyesore-plan-XXXXXX";
     bool dry_scratch = false;
 
@@ -57,7 +57,7 @@ out:
 static enum status check_plan(struct run *run)
 {
     enum status rc = STATUS_OK;
-    struct plan_options how = plan_options(run->options);
+    struct plan_options how = run_plan_options(run->options);
 
     TRY(plan_load(run->options->out, &run->plan));
     TRY(plan_check(&run->plan, run->options->manifest, &how));
@@ -69,6 +69,7 @@ enum status run_plan(struct run *run)
 {
     enum status rc = STATUS_OK;
 
+    TRY_TOGETHER(&run->comm, input_stamp_read(run->options->manifest, &run->manifest_stamp));
     if (run->comm.rank == 0)
         rc = plan_exists(run->options->out) ? check_plan(run) : make_plan(run);
     TRY_TOGETHER(&run->comm, rc);
@@ -174,6 +175,7 @@ static enum status load_stage(struct run *run, int index)
     memcpy(s->std, given->std, sizeof(s->std));
     s->n_variants = 1;
     TRY(choose_precision(run, given, &s->variants[0].precision));
+    TRY(input_stamp_read(given->file, &run->weights_stamps[index]));
     s->weights = run->shared_weights[index];
     run->shared_weights[index] = NULL;
     TRY(stage_open(s, (int)o->size, given->class_text, given->head));
@@ -214,12 +216,15 @@ void run_reorder(struct run *run, const int *order)
 {
     char sha256[CASCADE_MAX_STAGES][SHA256_HEX_SIZE];
     struct fingerprint prints[CASCADE_MAX_STAGES];
+    struct input_stamp stamps[CASCADE_MAX_STAGES];
 
+    memcpy(stamps, run->weights_stamps, sizeof(stamps));
     memcpy(sha256, run->weights_sha256, sizeof(sha256));
     memcpy(prints, run->stage_prints, sizeof(prints));
     for (int i = 0; i < run->cascade.n_stages; i++) {
         memcpy(run->weights_sha256[i], sha256[order[i]], SHA256_HEX_SIZE);
         run->stage_prints[i] = prints[order[i]];
+        run->weights_stamps[i] = stamps[order[i]];
     }
     cascade_reorder(&run->cascade, order);
 }
