@@ -1,10 +1,10 @@
 #include "job/attempts.h"
 
 #include "base/file.h"
+#include "job/attempts_read.h"
 #include "job/watch.h"
 #include "kernels/cuda/device.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -120,86 +120,44 @@ void attempts_note_stall(const struct run *run, const struct watch_stall *stall)
                      (long long)stall->shard, watch_stage_name(stall->stage), stall->what);
 }
 
-static uint64_t count_in(const char *text, const char *event)
-{
-    uint64_t n = 0;
-    char mark[64];
-
-    snprintf(mark, sizeof(mark), " event=%s ", event);
-    for (const char *at = strstr(text, mark); at != NULL; at = strstr(at + 1, mark))
-        n++;
-    return n;
-}
-
-/* What is done with each file of the folder. */
-struct visit {
+/* Count the events of one name and, where `list` is not NULL, list their different details. */
+struct collector {
+    struct attempt_visitor base;
     const char *event;
     uint64_t n;
-    char *list; /* NULL: only count */
+    char *list;
     size_t size;
 };
 
-/* Add the details of the event's lines that the list has not yet. */
-static void list_in(const char *text, struct visit *v)
+static enum status collect(struct attempt_visitor *visitor, const struct attempt_event *event)
 {
-    char mark[64], detail[512];
+    struct collector *c = (struct collector *)visitor;
 
-    snprintf(mark, sizeof(mark), " event=%s ", v->event);
-    for (const char *at = strstr(text, mark); at != NULL; at = strstr(at + 1, mark)) {
-        const char *from = strstr(at, "detail=\"");
-        if (from == NULL || sscanf(from, "detail=\"%511[^\"]\"", detail) != 1 ||
-            strstr(v->list, detail) != NULL)
-            continue;
-        size_t used = strlen(v->list);
-        snprintf(v->list + used, v->size - used, "%s%s", used == 0 ? "" : "; ", detail);
+    if (strcmp(event->event, c->event) != 0)
+        return STATUS_OK;
+    c->n++;
+    if (c->list != NULL && strstr(c->list, event->detail) == NULL) {
+        size_t used = strlen(c->list);
+        snprintf(c->list + used, c->size - used, "%s%s", used == 0 ? "" : "; ", event->detail);
     }
-}
-
-static enum status visit_all(const struct run *run, struct visit *v)
-{
-    enum status rc = STATUS_OK;
-    char folder[RUN_PATH_SIZE], path[2 * RUN_PATH_SIZE];
-    const struct dirent *entry;
-    DIR *listing = NULL;
-    char *text = NULL;
-    size_t size;
-
-    TRY(run_path(run, "attempts", folder));
-    listing = opendir(folder);
-    if (listing == NULL && errno != ENOENT)
-        FAIL(STATUS_PLACE, "%s: %s", folder, strerror(errno));
-    while (listing != NULL && (entry = readdir(listing)) != NULL) {
-        if (entry->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-        TRY(file_read(path, 64u << 20, &text, &size));
-        v->n += count_in(text, v->event);
-        if (v->list != NULL)
-            list_in(text, v);
-        free(text);
-        text = NULL;
-    }
-out:
-    if (listing != NULL)
-        closedir(listing);
-    free(text);
-    return rc;
+    return STATUS_OK;
 }
 
 enum status attempts_count(const struct run *run, const char *event, uint64_t *n)
 {
     enum status rc = STATUS_OK;
-    struct visit v = {.event = event};
+    struct collector c = {.base = {collect}, .event = event};
 
-    TRY(visit_all(run, &v));
-    *n = v.n;
+    TRY(attempts_walk(run->options->out, &c.base));
+    *n = c.n;
 out:
     return rc;
 }
 
 enum status attempts_list(const struct run *run, const char *event, char *text, size_t size)
 {
-    struct visit v = {.event = event, .list = text, .size = size};
+    struct collector c = {.base = {collect}, .event = event, .list = text, .size = size};
+
     text[0] = '\0';
-    return visit_all(run, &v);
+    return attempts_walk(run->options->out, &c.base);
 }

@@ -153,32 +153,32 @@ static bool touch_time(const char *path, struct timespec *when)
     return got;
 }
 
-/* Watch whether anybody touches it. False too when it vanishes: then it is free. */
-static bool is_touched(const char *path)
+/* Watch whether anybody touches it. OUT there: false where it vanishes meanwhile: then it is free. */
+static bool is_touched(const char *path, bool *there)
 {
     struct timespec first, now;
     double until_s = clock_seconds() + OUTPUT_LOCK_PATIENCE_S;
 
-    if (!touch_time(path, &first))
-        return false;
     log_info("%s is there: watching for %d s whether its job lives", path, OUTPUT_LOCK_PATIENCE_S);
-    while (clock_seconds() < until_s) {
+    *there = touch_time(path, &first);
+    while (*there && clock_seconds() < until_s) {
         nanosleep(&(struct timespec){.tv_nsec = 250000000}, NULL);
-        if (!touch_time(path, &now))
-            return false;
-        if (now.tv_sec != first.tv_sec || now.tv_nsec != first.tv_nsec)
+        *there = touch_time(path, &now);
+        if (*there && (now.tv_sec != first.tv_sec || now.tv_nsec != first.tv_nsec))
             return true;
     }
     return false;
 }
 
 /* Move a stale lock out of the way, unless it is no longer the one that was found stale. */
-static enum status remove_stale(const char *path, const char *stale_text)
+static enum status remove_stale(const char *path, const char *stale_text, const struct holder *holder)
 {
     enum status rc = STATUS_OK;
     char aside[RUN_PATH_SIZE + 32], text[TEXT_SIZE];
     bool there;
 
+    log_info("%s: left behind by process %ld on host %s (job %s), which is gone: taken over", path,
+             holder->pid, holder->host, holder->job);
     TRY(file_temp_name(path, aside, sizeof(aside)));
     if (rename(path, aside) != 0) {
         if (errno == ENOENT)
@@ -204,7 +204,7 @@ static enum status try_to_take(const char *path, const char *own_text, bool *tak
     TRY(read_lock(path, &there, text));
     if (there) {
         bool known = parse(text, &holder);
-        if (!(known && is_gone(&holder)) && is_touched(path)) {
+        if (!(known && is_gone(&holder)) && is_touched(path, &there)) {
             if (!known)
                 FAIL(STATUS_MISMATCH,
                      "%s: another job holds this output (its lock cannot be read): wait for it, "
@@ -216,9 +216,8 @@ static enum status try_to_take(const char *path, const char *own_text, bool *tak
                 "another --out",
                 path, holder.pid, holder.host, holder.job, holder.since);
         }
-        log_info("%s: left behind by process %ld on host %s (job %s), which is gone: taken over", path,
-                 holder.pid, holder.host, holder.job);
-        TRY(remove_stale(path, text));
+        if (there)
+            TRY(remove_stale(path, text, &holder));
     }
     TRY(file_write_new(path, own_text, strlen(own_text), taken));
 out:

@@ -222,11 +222,14 @@ void watch_end_job(const char *what, double seconds)
     end_process(&stall);
 }
 
-/* Bytes that the process has read and written so far. */
-static uint64_t count_io(void)
+/* Bytes that a thread has read and written so far. */
+static uint64_t count_io(pid_t thread)
 {
     unsigned long long n_read = 0, n_written = 0;
-    FILE *file = fopen("/proc/self/io", "re");
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/io", (int)thread);
+    FILE *file = fopen(path, "re");
 
     if (file == NULL)
         return 0;
@@ -241,7 +244,7 @@ static double unchanged_since(const struct activity *at, double now_s)
 {
     if (at->stage != WATCH_GATHER)
         return at->since_s;
-    uint64_t n = count_io();
+    uint64_t n = count_io(at->thread);
     if (n != watch.io_bytes) {
         watch.io_bytes = n;
         watch.io_s = now_s;

@@ -21,7 +21,7 @@
     X(WRITE, "write", 1)                                                                                     \
     X(CLAIM, "claim", 2)           /* rank 0 says first what holds it up */                                  \
     X(COLLECTIVE, "collective", 6) /* rank 0 may plan a long manifest meanwhile, or one may choose plans */  \
-    X(GATHER, "gather", 6)         /* since the process last read or wrote anything */
+    X(GATHER, "gather", 6)         /* since the thread last read or wrote anything */
 
 enum watch_stage {
     WATCH_NOTHING,
