@@ -4,7 +4,7 @@
  */
 #include "base/file.h"
 #include "job/parts.h"
-#include "job/status_command.h"
+#include "job/status_print.h"
 #include "results/part.h"
 #include "shards/ledger.h"
 #include "shards/plan.h"
