@@ -212,8 +212,8 @@ static void print_hosts(const struct sweep_status *status, FILE *file)
     if (n > 2 * LISTED)
         fprintf(file, "          and %zu more hosts\n", n - 2 * LISTED);
     if (status->history.n_stalled > 0)
-        fprintf(file, "stalled   %" PRIu64 " times, the last on %s\n", status->history.n_stalled,
-                status->history.last_stall);
+        fprintf(file, "stalled   %" PRIu64 " time%s, the last on %s\n", status->history.n_stalled,
+                status->history.n_stalled == 1 ? "" : "s", status->history.last_stall);
 }
 
 static void print_troubles(const struct sweep_status *status, FILE *file)
