@@ -28,23 +28,29 @@ static void begin(const struct writer *w, const char *name, const char *help)
     fprintf(w->file, "# HELP eyesore_sweep_%s %s\n# TYPE eyesore_sweep_%s gauge\n", name, help, name);
 }
 
-/* IN label: NULL: none but `out`. */
-static void sample(const struct writer *w, const char *name, const char *label, const char *label_value,
-                   double value)
+/* The series' name with `out`, without the closing brace. */
+static void begin_series(const struct writer *w, const char *name)
 {
     fprintf(w->file, "eyesore_sweep_%s{out=\"", name);
     print_label_value(w->out, w->file);
-    if (label != NULL) {
-        fprintf(w->file, "\",%s=\"", label);
-        print_label_value(label_value, w->file);
-    }
+    fprintf(w->file, "\"");
+}
+
+static void sample(const struct writer *w, const char *name, const char *label, const char *label_value,
+                   double value)
+{
+    begin_series(w, name);
+    fprintf(w->file, ",%s=\"", label);
+    print_label_value(label_value, w->file);
     fprintf(w->file, "\"} %.15g\n", value);
 }
 
+/* A family of one sample. */
 static void gauge(const struct writer *w, const char *name, const char *help, double value)
 {
     begin(w, name, help);
-    sample(w, name, NULL, NULL, value);
+    begin_series(w, name);
+    fprintf(w->file, "} %.15g\n", value);
 }
 
 static void gauge_known(const struct writer *w, const char *name, const char *help, bool known, double value)
