@@ -66,14 +66,14 @@ out:
     return rc;
 }
 
-enum status file_write(const char *path, const void *bytes, size_t size)
+/* OUT temp: a file beside `path` that holds the bytes. */
+static enum status write_temp(const char *path, const void *bytes, size_t size, char *temp, size_t temp_size)
 {
     enum status rc = STATUS_OK;
-    char temp[4096];
     int fd = -1;
     bool made = false;
 
-    TRY(file_temp_name(path, temp, sizeof(temp)));
+    TRY(file_temp_name(path, temp, temp_size));
     fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd < 0)
         FAIL(errno_status(errno), "%s: cannot create: %s", path, strerror(errno));
@@ -86,13 +86,38 @@ enum status file_write(const char *path, const void *bytes, size_t size)
             FAIL(STATUS_PLACE, "%s: cannot write: %s", path, strerror(errno));
         done += (size_t)n;
     }
-    TRY(file_commit(temp, path));
     made = false;
 out:
     if (fd >= 0)
         close(fd);
     if (made)
         unlink(temp);
+    return rc;
+}
+
+enum status file_write(const char *path, const void *bytes, size_t size)
+{
+    enum status rc = STATUS_OK;
+    char temp[4096];
+
+    TRY(write_temp(path, bytes, size, temp, sizeof(temp)));
+    TRY(file_commit(temp, path));
+out:
+    return rc;
+}
+
+enum status file_write_new(const char *path, const void *bytes, size_t size, bool *made)
+{
+    enum status rc = STATUS_OK;
+    char temp[4096];
+
+    TRY(write_temp(path, bytes, size, temp, sizeof(temp)));
+    *made = link(temp, path) == 0;
+    int error = errno;
+    unlink(temp);
+    if (!*made && error != EEXIST)
+        FAIL(errno_status(error), "%s: cannot put in place: %s", path, strerror(error));
+out:
     return rc;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -20,6 +21,9 @@ enum status file_commit(const char *temp, const char *path);
 
 /* Write `size` bytes to `path` by way of a temporary file and file_commit. */
 enum status file_write(const char *path, const void *bytes, size_t size);
+
+/* The same, unless something is at `path` already. OUT made: it was not. */
+enum status file_write_new(const char *path, const void *bytes, size_t size, bool *made);
 
 /*
  * Read a whole small file (at most `limit` bytes) into memory, with a NUL behind it that is not counted.

@@ -177,7 +177,7 @@ static enum status add_run(struct attribute_list *list, const struct run *run, c
     add_text(list, "/run", "device", "%s", run->engine->device);
     add_number(list, "/run", "ranks", (uint64_t)run->comm.n_ranks);
     add_number(list, "/run", "workers", (uint64_t)run->n_workers);
-    if (run->choice.is_cuda)
+    if (run->choice.kind == ENGINE_CUDA)
         TRY(add_gpus(list, run));
     for (size_t cursor = 0;;) {
         char key[64];

@@ -1,5 +1,7 @@
 #include "job/comm.h"
 
+#include "job/watch.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -25,6 +27,7 @@ static enum status wait_for(MPI_Request *request, const char *what)
     enum status rc = STATUS_OK;
     const struct timespec pause = {0, POLL_NS};
 
+    watch_begin(WATCH_COLLECTIVE, -1, what);
     for (int done = 0;;) {
         TRY(check(MPI_Test(request, &done, MPI_STATUS_IGNORE), what));
         if (done)
@@ -32,6 +35,7 @@ static enum status wait_for(MPI_Request *request, const char *what)
         nanosleep(&pause, NULL);
     }
 out:
+    watch_end();
     return rc;
 }
 

@@ -21,6 +21,22 @@ static bool is_begun(const struct run *run)
     return run_path(run, "plan/run.txt", path) == STATUS_OK && access(path, F_OK) == 0;
 }
 
+const char *engine_kind_name(enum engine_kind kind)
+{
+    return kind == ENGINE_CUDA ? "cuda" : kind == ENGINE_NULL ? "null" : "cpu";
+}
+
+static bool parse_kind(const char *name, enum engine_kind *out)
+{
+    for (enum engine_kind kind = ENGINE_CPU; kind <= ENGINE_NULL; kind++) {
+        if (strcmp(name, engine_kind_name(kind)) == 0) {
+            *out = kind;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool parse_precision(const char *name, enum precision *out)
 {
     for (enum precision p = PRECISION_F32; p <= PRECISION_F16; p++) {
@@ -40,15 +56,13 @@ static enum status parse_memory(const char *path, const char *text, struct remem
 
     if (sscanf(text, "engine=%7s auto_precision=%7s batch=%d later_batch=%d", engine, precision, &made->batch,
                &made->later_batch) != 4 ||
-        (strcmp(engine, "cuda") != 0 && strcmp(engine, "cpu") != 0) ||
-        !parse_precision(precision, &made->precision) || made->batch < 1 || made->batch > 1024 ||
-        made->later_batch < 0 || made->later_batch > made->batch)
+        !parse_kind(engine, &made->kind) || !parse_precision(precision, &made->precision) ||
+        made->batch < 1 || made->batch > 1024 || made->later_batch < 0 || made->later_batch > made->batch)
         FAIL(STATUS_INPUT,
              "%s is damaged: remove this file, and give --engine, --precision and --batch as the sweep "
              "was begun with (plan/run.txt beside it has them)",
              path);
     out->any = true;
-    made->is_cuda = strcmp(engine, "cuda") == 0;
 out:
     return rc;
 }
@@ -107,9 +121,9 @@ static enum status look_for_gpus(struct run *run)
     uint64_t counts[] = {n > 0, n < 0};
 
     TRY(comm_sum(&run->comm, counts, 2));
-    run->choice.is_cuda = counts[0] == (uint64_t)run->comm.n_ranks;
-    bool some = counts[0] > 0 || counts[1] > 0;
-    TRY_TOGETHER(&run->comm, !run->choice.is_cuda && some && n <= 0 ? refuse_cuda(run) : STATUS_OK);
+    bool all = counts[0] == (uint64_t)run->comm.n_ranks, some = counts[0] > 0 || counts[1] > 0;
+    run->choice.kind = all ? ENGINE_CUDA : ENGINE_CPU;
+    TRY_TOGETHER(&run->comm, !all && some && n <= 0 ? refuse_cuda(run) : STATUS_OK);
 out:
     return rc;
 }
@@ -120,11 +134,11 @@ static enum status check_engine(const struct run *run, const struct remembered *
     enum status rc = STATUS_OK;
     char why[DEVICE_REASON_SIZE];
 
-    if (memory->any && memory->made.is_cuda != run->choice.is_cuda)
+    if (memory->any && memory->made.kind != run->choice.kind)
         FAIL(STATUS_MISMATCH,
              "%s was begun with --engine %s: leave --engine out to go on with it, or give another --out",
-             run->options->out, memory->made.is_cuda ? "cuda" : "cpu");
-    if (run->choice.is_cuda && device_count(why) <= 0)
+             run->options->out, engine_kind_name(memory->made.kind));
+    if (run->choice.kind == ENGINE_CUDA && device_count(why) <= 0)
         TRY(refuse_cuda(run));
 out:
     return rc;
@@ -136,9 +150,11 @@ static enum status choose_engine(struct run *run, const struct remembered *memor
     enum engine_choice asked = run->options->engine;
 
     if (asked != ENGINE_CHOICE_AUTO)
-        run->choice.is_cuda = asked == ENGINE_CHOICE_CUDA;
+        run->choice.kind = asked == ENGINE_CHOICE_CUDA   ? ENGINE_CUDA
+                           : asked == ENGINE_CHOICE_NULL ? ENGINE_NULL
+                                                         : ENGINE_CPU;
     else if (memory->any)
-        run->choice.is_cuda = memory->made.is_cuda;
+        run->choice.kind = memory->made.kind;
     else if (!run->options->dry_run) /* which may run anywhere */
         TRY(look_for_gpus(run));
     if (run->options->dry_run)
@@ -155,10 +171,10 @@ static enum status choose_precision(struct run *run, const struct remembered *me
     bool bf16 = engine_cpu_has_bf16();
 
     TRY(comm_all(&run->comm, &bf16));
-    run->bf16_everywhere = bf16 || run->choice.is_cuda;
-    if (memory->any && memory->made.is_cuda == run->choice.is_cuda)
+    run->bf16_everywhere = bf16 || run->choice.kind == ENGINE_CUDA;
+    if (memory->any && memory->made.kind == run->choice.kind)
         run->choice.precision = memory->made.precision;
-    else if (run->choice.is_cuda)
+    else if (run->choice.kind == ENGINE_CUDA)
         run->choice.precision = PRECISION_F16;
     else
         run->choice.precision = bf16 ? PRECISION_BF16 : PRECISION_F32;
@@ -175,7 +191,7 @@ enum status engine_choice_make(struct run *run)
     TRY(comm_broadcast(&run->comm, &memory, sizeof(memory)));
     TRY(choose_engine(run, &memory));
     TRY(choose_precision(run, &memory));
-    bool keeps = memory.any && memory.made.is_cuda == run->choice.is_cuda;
+    bool keeps = memory.any && memory.made.kind == run->choice.kind;
     run->begun = memory.any;
     run->choice.batch = keeps ? memory.made.batch : 0;
     run->choice.later_batch = keeps ? memory.made.later_batch : 0;
@@ -193,7 +209,7 @@ static enum status write_memory(const struct run *run)
     TRY(file_make_folders(folder));
     TRY(run_path(run, "plan/engine.txt", path));
     snprintf(text, sizeof(text), "engine=%s\nauto_precision=%s\nbatch=%d\nlater_batch=%d\n",
-             run->choice.is_cuda ? "cuda" : "cpu", precision_name(run->choice.precision), run->choice.batch,
+             engine_kind_name(run->choice.kind), precision_name(run->choice.precision), run->choice.batch,
              run->choice.later_batch);
     TRY(file_write(path, text, strlen(text)));
 out:
@@ -212,9 +228,10 @@ enum status engine_choice_settle_batch(struct run *run)
     int asked = (int)run->options->batch, remembered = run->choice.batch, fit = 1;
     struct engine_choice_made before = run->choice;
 
-    if (!run->choice.is_cuda) {
+    if (run->choice.kind != ENGINE_CUDA) {
         if (asked != 0 && run->choice.batch == 0 && run->comm.rank == 0)
-            log_warn("--batch is for GPUs: the cpu engine takes a picture at a time");
+            log_warn("--batch is for GPUs: the %s engine takes a picture at a time",
+                     engine_kind_name(run->choice.kind));
         run->choice.batch = 1;
     } else if (asked == 0 && remembered == 0) {
         TRY_TOGETHER(&run->comm, fit_batch(run, &fit));

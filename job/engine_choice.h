@@ -12,8 +12,13 @@
 
 struct run;
 
+enum engine_kind { ENGINE_CPU, ENGINE_CUDA, ENGINE_NULL };
+
+/* "cpu", "cuda", "null". */
+const char *engine_kind_name(enum engine_kind kind);
+
 struct engine_choice_made {
-    bool is_cuda;
+    enum engine_kind kind;
     enum precision precision; /* of stages without one of their own */
     int batch;                /* pictures at once on a GPU; 0: not settled yet */
     int later_batch;          /* the same in stages behind the first; 0: not settled yet */

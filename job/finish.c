@@ -1,6 +1,7 @@
 #include "job/finish.h"
 
 #include "job/attributes.h"
+#include "job/watch.h"
 #include "results/gather.h"
 #include "results/summary.h"
 
@@ -135,11 +136,13 @@ enum status finish_gather(struct run *run)
         .attributes = {attributes.items, attributes.n},
         .out_path = path,
     };
+    watch_begin(WATCH_GATHER, -1, path);
     TRY(gather_parts(run->comm.world, &plan));
     if (run->comm.rank == 0)
         run_remove_leftovers(run);
     TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? print_summary(path) : STATUS_OK);
 out:
+    watch_end();
     free_paths(paths, run->plan.n_shards);
     free(parts);
     free(hosts);

@@ -76,7 +76,7 @@ enum status gpu_join(struct run *run)
     struct card own = {0}, *cards = NULL;
     char why[DEVICE_REASON_SIZE];
 
-    if (!run->choice.is_cuda || run->options->dry_run)
+    if (run->choice.kind != ENGINE_CUDA || run->options->dry_run)
         goto out;
     gethostname(own.host, sizeof(own.host) - 1);
     int n = device_count(why), index = n <= 0 ? 0 : run->comm.local_rank % n;
@@ -250,7 +250,7 @@ enum status gpu_add_up(struct run *run, const struct pipeline_totals *own)
     uint64_t over_mpi[N_COUNTERS], over_nccl[N_COUNTERS];
     struct engine_notes notes = {0};
 
-    if (!run->choice.is_cuda)
+    if (run->choice.kind != ENGINE_CUDA)
         goto out;
     run->engine->read_notes(run->engine, &notes);
     bool well = !notes.device_failed;

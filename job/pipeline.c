@@ -1,8 +1,9 @@
 #include "job/pipeline.h"
-#include "base/clock.h"
 
+#include "base/clock.h"
 #include "io/decode.h"
 #include "job/lane.h"
+#include "job/watch.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -23,11 +24,6 @@ struct worker {
     uint8_t *crop;
 };
 
-/* Shards in the order they were pushed. */
-struct work_list {
-    struct work *first, *last;
-};
-
 struct pipeline {
     struct pipeline_options options;
     struct tar_cache *tars;
@@ -40,65 +36,6 @@ struct pipeline {
     struct pipeline_totals totals;
     bool closing;
 };
-
-enum status work_create(const struct sweep_layout *layout, uint64_t shard, uint64_t first_row,
-                        uint64_t n_rows, struct work **out)
-{
-    enum status rc = STATUS_OK;
-    struct work *work = calloc(1, sizeof(*work));
-
-    if (work == NULL)
-        FAIL(STATUS_MEMORY, "no memory");
-    work->shard = shard;
-    work->n_rows = n_rows;
-    work->stages = UINT32_MAX;
-    work->uris = calloc(n_rows, sizeof(*work->uris));
-    work->exhaustive = calloc(n_rows, sizeof(*work->exhaustive));
-    if (work->uris == NULL || work->exhaustive == NULL)
-        FAIL(STATUS_MEMORY, "no memory for a shard of %llu rows", (unsigned long long)n_rows);
-    TRY(part_create(layout, shard, first_row, n_rows, &work->part));
-    *out = work;
-    work = NULL;
-out:
-    work_free(work);
-    return rc;
-}
-
-void work_free(struct work *work)
-{
-    if (work == NULL)
-        return;
-    for (uint64_t i = 0; work->uris != NULL && i < work->n_rows; i++)
-        free(work->uris[i]);
-    free(work->uris);
-    free(work->exhaustive);
-    part_free(work->part);
-    free(work);
-}
-
-static void list_append(struct work_list *list, struct work *work)
-{
-    work->next = NULL;
-    if (list->last == NULL)
-        list->first = work;
-    else
-        list->last->next = work;
-    list->last = work;
-}
-
-static void list_remove(struct work_list *list, struct work *work)
-{
-    struct work *before = NULL;
-
-    for (struct work *w = list->first; w != work; w = w->next)
-        before = w;
-    if (before == NULL)
-        list->first = work->next;
-    else
-        before->next = work->next;
-    if (list->last == work)
-        list->last = before;
-}
 
 /* The lock is held. The rows of a shard that was given up will be done again. */
 static void uncount(struct pipeline *p, struct work *work)
@@ -121,14 +58,15 @@ static void finish_if_done(struct pipeline *p, struct work *work)
     if (nothing_left && work->n_done == work->n_taken) {
         if (work->status != STATUS_OK)
             uncount(p, work);
-        list_remove(&p->inside, work);
-        list_append(&p->finished, work);
+        work_list_remove(&p->inside, work);
+        work_list_append(&p->finished, work);
         pthread_cond_signal(&p->work_done);
     }
 }
 
 static void row_done(struct pipeline *p, struct work *work)
 {
+    watch_progress();
     pthread_mutex_lock(&p->lock);
     work->n_done++;
     finish_if_done(p, work);
@@ -254,17 +192,24 @@ static void process(struct worker *w, const struct ticket *taken)
     size_t n;
     double start = clock_seconds(), decoded;
 
-    log_set_shard((int64_t)t.work->shard);
-    enum status status = fetcher_read(w->fetcher, t.work->uris[t.row], &bytes, &n, &t.info);
-    if (status == STATUS_OK && t.info.status == ITEM_OK)
+    int64_t shard = (int64_t)t.work->shard;
+    const char *uri = t.work->uris[t.row];
+    log_set_shard(shard);
+    watch_begin(WATCH_FETCH, shard, uri);
+    enum status status = fetcher_read(w->fetcher, uri, &bytes, &n, &t.info);
+    if (status == STATUS_OK && t.info.status == ITEM_OK) {
+        watch_begin(WATCH_DECODE, shard, uri);
         status = decoder_decode(w->decoder, bytes, n, &p->options.picture, w->crop, &t.info);
+    }
     decoded = clock_seconds();
+    watch_begin(WATCH_COMPUTE, shard, uri);
     if (status != STATUS_OK)
         abandon_work(p, t.work, status);
     else if (is_scored(t.info.status))
         lane_put(w->lane, w->crop, &t);
     else
         deliver(p, &t, NULL);
+    watch_end();
     pthread_mutex_lock(&p->lock);
     p->totals.decode_s += decoded - start;
     p->totals.compute_s += clock_seconds() - decoded;
@@ -295,7 +240,9 @@ static void *worker_main(struct worker *w)
         bool got = take_row(p, &ticket);
         if (!got) {
             pthread_mutex_unlock(&p->lock);
+            watch_begin(WATCH_COMPUTE, -1, "the rest of a batch");
             lane_flush(w->lane);
+            watch_end();
             pthread_mutex_lock(&p->lock);
             while (!p->closing && !(got = take_row(p, &ticket)))
                 pthread_cond_wait(&p->rows_there, &p->lock);
@@ -373,15 +320,6 @@ out:
     return rc;
 }
 
-static void free_list(struct work_list *list)
-{
-    while (list->first != NULL) {
-        struct work *work = list->first;
-        list->first = work->next;
-        work_free(work);
-    }
-}
-
 void pipeline_close(struct pipeline *p)
 {
     if (p == NULL)
@@ -400,8 +338,8 @@ void pipeline_close(struct pipeline *p)
     }
     for (int i = 0; p->lanes != NULL && i < p->n_lanes; i++)
         lane_close(p->lanes[i]);
-    free_list(&p->inside);
-    free_list(&p->finished);
+    work_list_free(&p->inside);
+    work_list_free(&p->finished);
     if (p->tars != NULL)
         tar_cache_close(p->tars);
     pthread_cond_destroy(&p->rows_there);
@@ -414,8 +352,9 @@ void pipeline_close(struct pipeline *p)
 
 void pipeline_push(struct pipeline *p, struct work *work)
 {
+    work->begun_s = clock_seconds();
     pthread_mutex_lock(&p->lock);
-    list_append(&p->inside, work);
+    work_list_append(&p->inside, work);
     pthread_cond_broadcast(&p->rows_there);
     pthread_mutex_unlock(&p->lock);
 }
@@ -456,7 +395,7 @@ struct work *pipeline_take(struct pipeline *p, int timeout_ms)
             break;
     struct work *work = p->finished.first;
     if (work != NULL)
-        list_remove(&p->finished, work);
+        work_list_remove(&p->finished, work);
     pthread_mutex_unlock(&p->lock);
     return work;
 }
@@ -472,6 +411,28 @@ void pipeline_abandon(struct pipeline *p)
             work->status = STATUS_RESUME;
         finish_if_done(p, work);
     }
+    pthread_mutex_unlock(&p->lock);
+}
+
+void pipeline_drop(struct pipeline *p, uint64_t shard)
+{
+    pthread_mutex_lock(&p->lock);
+    for (struct work *work = p->inside.first; work != NULL; work = work->next) {
+        if (work->shard != shard)
+            continue;
+        work->dropped = true;
+        if (work->status == STATUS_OK)
+            work->status = STATUS_RESUME;
+        finish_if_done(p, work);
+        break;
+    }
+    pthread_mutex_unlock(&p->lock);
+}
+
+void pipeline_uncount(struct pipeline *p, struct work *work)
+{
+    pthread_mutex_lock(&p->lock);
+    uncount(p, work);
     pthread_mutex_unlock(&p->lock);
 }
 

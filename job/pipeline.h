@@ -10,36 +10,8 @@
 
 #include "io/fetch.h"
 #include "io/picture.h"
+#include "job/work.h"
 #include "kernels/engine.h"
-#include "results/part.h"
-
-#define SCORE_BINS 20 /* of equal width, from 0 to 1 */
-
-/* What became of rows. */
-struct row_counts {
-    uint64_t rows_by_status[ITEM_STATUS_COUNT];
-    uint64_t n_flagged;
-    uint64_t histogram[CASCADE_MAX_STAGES][SCORE_BINS]; /* of the scores of stages that ran */
-};
-
-/* A shard on its way through. */
-struct work {
-    uint64_t shard;
-    uint64_t n_rows;
-    struct part *part;  /* owned */
-    char **uris;        /* [n_rows]; owned, and each of them */
-    bool *exhaustive;   /* [n_rows] run every stage (--all-stages, --probe); owned */
-    uint32_t stages;    /* bit s: stage s may run */
-    enum status status; /* OUT: STATUS_OK, or why the shard was abandoned */
-    /* The pipeline's own. */
-    uint64_t n_taken, n_done;
-    struct row_counts counts; /* in the totals; taken back when abandoned */
-    struct work *next;
-};
-
-enum status work_create(const struct sweep_layout *layout, uint64_t shard, uint64_t first_row,
-                        uint64_t n_rows, struct work **out);
-void work_free(struct work *work);
 
 struct pipeline_options {
     struct engine *engine;         /* borrowed */
@@ -82,6 +54,12 @@ struct work *pipeline_take(struct pipeline *pipeline, int timeout_ms);
 
 /* Abandon everything inside: no further row is begun, and the shards come back with STATUS_RESUME. */
 void pipeline_abandon(struct pipeline *pipeline);
+
+/* Abandon one shard, where it is inside; it comes back as dropped. */
+void pipeline_drop(struct pipeline *pipeline, uint64_t shard);
+
+/* A shard that came back whole turned out not to count: another rank was faster. */
+void pipeline_uncount(struct pipeline *pipeline, struct work *work);
 
 void pipeline_read_totals(struct pipeline *pipeline, struct pipeline_totals *totals);
 

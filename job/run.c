@@ -23,7 +23,7 @@ out:
     return rc;
 }
 
-static struct plan_options plan_options(const struct options *o)
+struct plan_options run_plan_options(const struct options *o)
 {
     return (struct plan_options){o->manifest_format, o->carry, o->limit, o->shard_rows};
 }
@@ -33,7 +33,7 @@ static enum status make_plan(struct run *run)
 {
     enum status rc = STATUS_OK;
     const struct options *o = run->options;
-    struct plan_options how = plan_options(o);
+    struct plan_options how = run_plan_options(o);
     char scratch[RUN_PATH_SIZE] = "/tmp/eyesore-plan-XXXXXX";
     bool dry_scratch = false;
 
@@ -57,7 +57,7 @@ out:
 static enum status check_plan(struct run *run)
 {
     enum status rc = STATUS_OK;
-    struct plan_options how = plan_options(run->options);
+    struct plan_options how = run_plan_options(run->options);
 
     TRY(plan_load(run->options->out, &run->plan));
     TRY(plan_check(&run->plan, run->options->manifest, &how));
@@ -69,6 +69,7 @@ enum status run_plan(struct run *run)
 {
     enum status rc = STATUS_OK;
 
+    TRY_TOGETHER(&run->comm, input_stamp_read(run->options->manifest, &run->manifest_stamp));
     if (run->comm.rank == 0)
         rc = plan_exists(run->options->out) ? check_plan(run) : make_plan(run);
     TRY_TOGETHER(&run->comm, rc);
@@ -122,7 +123,7 @@ static enum status identify_stage(const struct run *run, const struct stage *s, 
                     (unsigned long long)o->resize, o->resample == RESAMPLE_BICUBIC ? "bicubic" : "bilinear");
     fingerprint_add(print, "decode", "%s", o->decode == DECODE_FAST ? "fast" : "exact");
     fingerprint_add(print, "precision", "%s", precision_name(s->variants[0].precision));
-    fingerprint_add(print, "engine", "%s", run->choice.is_cuda ? "cuda" : "cpu");
+    fingerprint_add(print, "engine", "%s", engine_kind_name(run->choice.kind));
     TRY(fingerprint_close(print));
 out:
     free(classes);
@@ -142,11 +143,11 @@ static enum status choose_precision(const struct run *run, const struct stage_op
     *out = choice == PRECISION_CHOICE_AUTO ? run->choice.precision : of_choice[choice];
     if (run->options->dry_run && run->options->engine == ENGINE_CHOICE_AUTO)
         goto out; /* which engine it will be is decided where the sweep runs */
-    if (run->choice.is_cuda && *out == PRECISION_F32)
+    if (run->choice.kind == ENGINE_CUDA && *out == PRECISION_F32)
         FAIL(STATUS_USAGE,
              "stage %s: the cuda engine computes in f16 or bf16, not f32: use --engine cpu for f32",
              given->name);
-    if (!run->choice.is_cuda && *out == PRECISION_F16)
+    if (run->choice.kind != ENGINE_CUDA && *out == PRECISION_F16)
         FAIL(STATUS_USAGE, "stage %s: precision f16 is for GPUs: use f32, bf16 or auto with --engine cpu",
              given->name);
     if (*out == PRECISION_BF16 && !run->bf16_everywhere)
@@ -174,9 +175,11 @@ static enum status load_stage(struct run *run, int index)
     memcpy(s->std, given->std, sizeof(s->std));
     s->n_variants = 1;
     TRY(choose_precision(run, given, &s->variants[0].precision));
+    TRY(input_stamp_read(given->file, &run->weights_stamps[index]));
     s->weights = run->shared_weights[index];
     run->shared_weights[index] = NULL;
     TRY(stage_open(s, (int)o->size, given->class_text, given->head));
+    s->trained &= run->choice.kind != ENGINE_NULL; /* no network will have judged anything */
     TRY(sha256_bytes(s->weights->map, s->weights->map_bytes, run->weights_sha256[index]));
     TRY(identify_stage(run, s, run->weights_sha256[index], &run->stage_prints[index]));
 out:
@@ -213,12 +216,15 @@ void run_reorder(struct run *run, const int *order)
 {
     char sha256[CASCADE_MAX_STAGES][SHA256_HEX_SIZE];
     struct fingerprint prints[CASCADE_MAX_STAGES];
+    struct input_stamp stamps[CASCADE_MAX_STAGES];
 
+    memcpy(stamps, run->weights_stamps, sizeof(stamps));
     memcpy(sha256, run->weights_sha256, sizeof(sha256));
     memcpy(prints, run->stage_prints, sizeof(prints));
     for (int i = 0; i < run->cascade.n_stages; i++) {
         memcpy(run->weights_sha256[i], sha256[order[i]], SHA256_HEX_SIZE);
         run->stage_prints[i] = prints[order[i]];
+        run->weights_stamps[i] = stamps[order[i]];
     }
     cascade_reorder(&run->cascade, order);
 }
@@ -260,7 +266,7 @@ static enum status make_fingerprint(struct run *run)
     fingerprint_add(p, "all-stages", "%s", o->all_stages ? "yes" : "no");
     fingerprint_add(p, "probe", "%.17g", o->probe);
     fingerprint_add(p, "max-bytes", "%llu", (unsigned long long)o->max_bytes);
-    if (run->choice.is_cuda) { /* they decide which kernels compute, so how scores are rounded */
+    if (run->choice.kind == ENGINE_CUDA) { /* they decide which kernels compute, so how scores are rounded */
         fingerprint_add(p, "batch", "%d", run->choice.batch);
         fingerprint_add(p, "later-batch", "%d", run->choice.later_batch);
     }
@@ -413,12 +419,17 @@ enum status run_open_engine(struct run *run)
                            : o->heatmaps == HEATMAPS_ALL ? MAPS_ALL
                                                          : MAPS_PASSED;
     /* On a GPU a worker waits for each slot in flight; the others have the cores for decoding. */
-    int waiting = run->choice.is_cuda ? WORKERS_WAITING_FOR_GPU : 0;
+    int waiting = run->choice.kind == ENGINE_CUDA ? WORKERS_WAITING_FOR_GPU : 0;
     run->n_workers = o->threads > 0 ? (int)o->threads : count_cores() + waiting;
-    struct engine_options how = {.maps = maps, .n_instances = run->n_workers, .all_stages = o->all_stages};
+    struct engine_options how = {.maps = maps,
+                                 .n_instances = run->n_workers,
+                                 .all_stages = o->all_stages,
+                                 .null_gmac_per_s = o->null_speed};
 
-    if (run->choice.is_cuda)
+    if (run->choice.kind == ENGINE_CUDA)
         TRY(gpu_open_engine(run, &how));
+    else if (run->choice.kind == ENGINE_NULL)
+        TRY_TOGETHER(&run->comm, engine_null_open(&run->cascade, &how, &run->engine));
     else
         TRY_TOGETHER(&run->comm, engine_cpu_open(&run->cascade, &how, &run->engine));
 out:

@@ -8,7 +8,9 @@
 #include "base/fingerprint.h"
 #include "job/comm.h"
 #include "job/engine_choice.h"
+#include "job/inputs.h"
 #include "job/options.h"
+#include "job/output_lock.h"
 #include "kernels/cuda/device.h"
 #include "kernels/engine.h"
 #include "results/schema.h"
@@ -17,12 +19,17 @@
 
 #include <time.h>
 
-struct group; /* kernels/cuda/group.h */
+struct group;       /* kernels/cuda/group.h */
+struct output_lock; /* output_lock.h */
 
 struct run {
     const struct options *options; /* borrowed */
     struct comm comm;
     time_t started;
+    struct output_lock *lock; /* rank 0 */
+    char lock_token[OUTPUT_LOCK_TOKEN_SIZE];
+    struct input_stamp manifest_stamp; /* as this rank saw it before it was planned or checked */
+    struct input_stamp weights_stamps[CASCADE_MAX_STAGES];
     struct plan plan;
     struct cascade cascade;
     char weights_sha256[CASCADE_MAX_STAGES][SHA256_HEX_SIZE]; /* in cascade order, as are the next */
@@ -62,6 +69,9 @@ enum status run_begin(struct run *run);
 void run_release_weights(struct run *run);
 
 void run_close(struct run *run);
+
+/* What decides how the manifest is cut. */
+struct plan_options run_plan_options(const struct options *options);
 
 /* OUT/NAME as a path of at most 4096 bytes. */
 #define RUN_PATH_SIZE 4096

@@ -33,9 +33,10 @@ struct engine_result {
 };
 
 struct engine_options {
-    enum map_policy maps; /* MAPS_PASSED: only of stages that passed the picture */
-    int n_instances;      /* how many the pipeline will open */
-    bool all_stages;      /* every stage will see every picture */
+    enum map_policy maps;     /* MAPS_PASSED: only of stages that passed the picture */
+    int n_instances;          /* how many the pipeline will open */
+    bool all_stages;          /* every stage will see every picture */
+    uint64_t null_gmac_per_s; /* the null engine's own: how fast an instance pretends to be; 0: no waiting */
     /* The cuda engine's own. */
     int batch;               /* pictures at once; engine_cuda_fit_batch */
     int later_batch;         /* in stages behind the first; 0: batch / ENGINE_LATER_SHARE */
@@ -69,7 +70,7 @@ struct engine_instance {
 };
 
 struct engine {
-    const char *name;  /* "cpu", "cuda" */
+    const char *name;  /* "cpu", "cuda", "null" */
     int batch;         /* pictures a slot holds: how many the engine wants at once */
     int max_instances; /* that may run side by side */
     char device[96];   /* for people: "AVX-512 BF16 (oneDNN 2.6.3)" */
@@ -82,6 +83,14 @@ struct engine {
 /* oneDNN. The stages' weights are packed here; their files may be closed afterwards. Not collective. */
 enum status engine_cpu_open(const struct cascade *cascade, const struct engine_options *options,
                             struct engine **out);
+
+/*
+ * Computes nothing: scores and maps are hashes of crop and stage, the same on any machine, and the time of a
+ * stage is its multiply-adds at options->null_gmac_per_s. To plan a sweep, and to test what is around the
+ * engines. Not collective.
+ */
+enum status engine_null_open(const struct cascade *cascade, const struct engine_options *options,
+                             struct engine **out);
 
 /*
  * cuDNN and own kernels, on the device that device_choose (kernels/cuda/device.h) has chosen; float16 or bf16

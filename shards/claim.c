@@ -7,14 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
+#include <xxhash.h>
 
 #define TAG_REQUEST 1
 #define TAG_ANSWER 2
 
 /* Words of a request: what, the shard, stop_asked, n_flagged, n_shards, rows by status. Of an answer: status,
- * kind, shard, stop. */
+ * kind, shard, stop, has_drop, drop. */
 #define REQUEST_WORDS (5 + ITEM_STATUS_COUNT)
-#define ANSWER_WORDS 4
+#define ANSWER_WORDS 6
 
 struct claimant {
     MPI_Comm comm; /* a duplicate: its messages meet no others */
@@ -105,6 +107,8 @@ static enum status serve_one(struct claimant *claimant, bool *served)
     words[1] = answer.kind;
     words[2] = answer.shard;
     words[3] = answer.stop;
+    words[4] = answer.has_drop;
+    words[5] = answer.drop;
     TRY(mpi_status(
         MPI_Isend(words, ANSWER_WORDS, MPI_UINT64_T, from.MPI_SOURCE, TAG_ANSWER, claimant->comm, &sending),
         "MPI_Isend"));
@@ -151,7 +155,8 @@ static enum status exchange(const struct claimant *claimant, enum claim_request 
     TRY(finish(&sending, "MPI_Isend"));
     TRY(finish(&receiving, "MPI_Irecv"));
     TRY((enum status)words[0]);
-    *answer = (struct claim_answer){(enum claim_kind)words[1], words[2], (enum claim_stop)words[3]};
+    *answer = (struct claim_answer){(enum claim_kind)words[1], words[2], (enum claim_stop)words[3],
+                                    words[4] != 0, words[5]};
 out:
     return rc;
 }
@@ -172,12 +177,18 @@ out:
     return rc;
 }
 
-static enum status open_rank_0(struct claimant *claimant, const struct claim_options *options)
+uint64_t claim_host_id(const char *name)
+{
+    return XXH3_64bits(name, strlen(name));
+}
+
+static enum status open_rank_0(struct claimant *claimant, const struct claim_options *options,
+                               const uint64_t *hosts)
 {
     enum status rc = STATUS_OK;
     int error;
 
-    TRY(claim_counter_open(options, claimant->n_ranks, &claimant->counter));
+    TRY(claim_counter_open(options, hosts, claimant->n_ranks, &claimant->counter));
     if (claimant->n_ranks == 1)
         goto out;
     error = pthread_create(&claimant->server, NULL, serve, claimant);
@@ -211,22 +222,38 @@ static enum status agree(MPI_Comm comm, enum status mine)
     return (enum status)worst;
 }
 
+/* Collective. OUT hosts: [n_ranks], allocated by the caller. */
+static enum status gather_hosts(MPI_Comm comm, uint64_t *hosts)
+{
+    char name[256] = "";
+
+    gethostname(name, sizeof(name) - 1);
+    uint64_t own = claim_host_id(name);
+    return mpi_status(MPI_Allgather(&own, 1, MPI_UINT64_T, hosts, 1, MPI_UINT64_T, comm), "MPI_Allgather");
+}
+
 enum status claim_open(MPI_Comm comm, const struct claim_options *options, struct claimant **out)
 {
     enum status rc = STATUS_OK;
     struct claimant *claimant = calloc(1, sizeof(*claimant));
+    uint64_t *hosts = NULL;
+    int n_ranks = 1;
+
+    MPI_Comm_size(comm, &n_ranks);
+    hosts = calloc((size_t)n_ranks, sizeof(*hosts));
 
     if (claimant != NULL) {
         pthread_mutex_init(&claimant->lock, NULL);
         claimant->comm = MPI_COMM_NULL;
     }
-    TRY(agree(comm, claimant == NULL ? STATUS_MEMORY : STATUS_OK));
+    TRY(agree(comm, claimant == NULL || hosts == NULL ? STATUS_MEMORY : STATUS_OK));
+    TRY(gather_hosts(comm, hosts));
     TRY(mpi_status(MPI_Comm_dup(comm, &claimant->comm), "MPI_Comm_dup"));
     MPI_Comm_rank(claimant->comm, &claimant->rank);
     MPI_Comm_size(claimant->comm, &claimant->n_ranks);
     rc = agree(comm, check_threads(claimant));
     if (rc == STATUS_OK)
-        rc = agree(comm, claimant->rank == 0 ? open_rank_0(claimant, options) : STATUS_OK);
+        rc = agree(comm, claimant->rank == 0 ? open_rank_0(claimant, options, hosts) : STATUS_OK);
     if (rc != STATUS_OK)
         goto out;
     *out = claimant;
@@ -239,6 +266,7 @@ out:
         pthread_mutex_destroy(&claimant->lock);
         free(claimant);
     }
+    free(hosts);
     return rc;
 }
 
@@ -248,22 +276,33 @@ enum status claim_next(struct claimant *claimant, const struct claim_report *rep
     return locked_exchange(claimant, CLAIM_ASK, report, 0, answer);
 }
 
-enum status claim_tell(struct claimant *claimant, const struct claim_report *report, enum claim_stop *stop)
+enum status claim_tell(struct claimant *claimant, const struct claim_report *report,
+                       struct claim_answer *news)
 {
-    enum status rc = STATUS_OK;
+    return locked_exchange(claimant, CLAIM_TELL, report, 0, news);
+}
+
+static enum status say(struct claimant *claimant, enum claim_request what, const struct claim_report *report,
+                       uint64_t shard)
+{
     struct claim_answer answer;
 
-    TRY(locked_exchange(claimant, CLAIM_TELL, report, 0, &answer));
-    *stop = answer.kind == CLAIM_STOP ? answer.stop : CLAIM_GO_ON;
-out:
-    return rc;
+    return locked_exchange(claimant, what, report, shard, &answer);
+}
+
+enum status claim_done(struct claimant *claimant, const struct claim_report *report, uint64_t shard)
+{
+    return say(claimant, CLAIM_DONE, report, shard);
 }
 
 enum status claim_hand_back(struct claimant *claimant, const struct claim_report *report, uint64_t shard)
 {
-    struct claim_answer answer;
+    return say(claimant, CLAIM_HAND_BACK, report, shard);
+}
 
-    return locked_exchange(claimant, CLAIM_HAND_BACK, report, shard, &answer);
+enum status claim_failed(struct claimant *claimant, const struct claim_report *report, uint64_t shard)
+{
+    return say(claimant, CLAIM_FAILED, report, shard);
 }
 
 enum status claim_leave(struct claimant *claimant, const struct claim_report *report)

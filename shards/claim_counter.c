@@ -1,5 +1,8 @@
 #include "shards/claim_counter.h"
 
+#include "base/clock.h"
+#include "shards/claim_board.h"
+
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -8,15 +11,13 @@
 
 struct claim_counter {
     pthread_mutex_t lock; /* of all below */
-    uint64_t *missing;    /* [n_missing] */
-    uint64_t n_missing, next;
-    uint64_t *returned; /* [n_returned] handed back; given out before the rest */
-    uint64_t n_returned, returned_room;
+    struct claim_board *board;
     double max_failed;
     uint64_t failed_from_row;
     struct claim_report already;
     struct claim_report *reports; /* [n_ranks] the last of each */
     bool *left;                   /* [n_ranks] */
+    double *heard_s;              /* [n_ranks] when each was last heard of */
     int n_ranks;
     enum claim_stop stop;
 };
@@ -32,7 +33,8 @@ bool claim_status_failed(enum item_status status)
     return !scored[status];
 }
 
-enum status claim_counter_open(const struct claim_options *options, int n_ranks, struct claim_counter **out)
+enum status claim_counter_open(const struct claim_options *options, const uint64_t *hosts, int n_ranks,
+                               struct claim_counter **out)
 {
     enum status rc = STATUS_OK;
     struct claim_counter *counter = calloc(1, sizeof(*counter));
@@ -41,17 +43,17 @@ enum status claim_counter_open(const struct claim_options *options, int n_ranks,
         FAIL(STATUS_MEMORY, "no memory");
     pthread_mutex_init(&counter->lock, NULL);
     counter->n_ranks = n_ranks;
-    counter->n_missing = options->n_missing;
     counter->max_failed = options->max_failed;
     counter->failed_from_row = options->failed_from_row;
     counter->already = options->already;
     counter->reports = calloc((size_t)n_ranks, sizeof(*counter->reports));
     counter->left = calloc((size_t)n_ranks, sizeof(*counter->left));
-    counter->missing = malloc((options->n_missing + 1) * sizeof(*counter->missing));
-    if (counter->reports == NULL || counter->left == NULL || counter->missing == NULL)
-        FAIL(STATUS_MEMORY, "no memory for the missing shards");
-    if (options->n_missing > 0)
-        memcpy(counter->missing, options->missing, options->n_missing * sizeof(*counter->missing));
+    counter->heard_s = calloc((size_t)n_ranks, sizeof(*counter->heard_s));
+    if (counter->reports == NULL || counter->left == NULL || counter->heard_s == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    for (int rank = 0; rank < n_ranks; rank++)
+        counter->heard_s[rank] = clock_seconds();
+    TRY(claim_board_open(options, hosts, n_ranks, &counter->board));
     *out = counter;
     counter = NULL;
 out:
@@ -64,8 +66,8 @@ void claim_counter_close(struct claim_counter *counter)
     if (counter == NULL)
         return;
     pthread_mutex_destroy(&counter->lock);
-    free(counter->missing);
-    free(counter->returned);
+    claim_board_close(counter->board);
+    free(counter->heard_s);
     free(counter->left);
     free(counter->reports);
     free(counter);
@@ -115,7 +117,8 @@ static void decide_stop(struct claim_counter *counter)
         return;
     for (int i = 0; i < ITEM_STATUS_COUNT; i++) {
         n_rows += sum.rows_by_status[i];
-        n_failed += claim_status_failed((enum item_status)i) ? sum.rows_by_status[i] : 0;
+        if (claim_status_failed((enum item_status)i) && i != ITEM_SET_ASIDE) /* given up knowingly */
+            n_failed += sum.rows_by_status[i];
     }
     if (n_rows > 0 && n_rows >= counter->failed_from_row &&
         (double)n_failed > counter->max_failed * (double)n_rows) {
@@ -133,30 +136,28 @@ static void decide_stop(struct claim_counter *counter)
     }
 }
 
-static enum status take_back(struct claim_counter *counter, uint64_t shard)
+/* The lock is held. */
+static enum status note(struct claim_counter *counter, int rank, enum claim_request request, uint64_t shard,
+                        double now_s)
 {
-    enum status rc = STATUS_OK;
-
-    if (counter->n_returned == counter->returned_room) {
-        uint64_t room = counter->returned_room == 0 ? 16 : 2 * counter->returned_room;
-        uint64_t *returned = realloc(counter->returned, room * sizeof(*returned));
-        if (returned == NULL)
-            FAIL(STATUS_MEMORY, "no memory");
-        counter->returned = returned;
-        counter->returned_room = room;
+    switch (request) {
+    case CLAIM_DONE:
+        claim_board_done(counter->board, rank, shard, now_s);
+        break;
+    case CLAIM_HAND_BACK:
+        claim_board_hand_back(counter->board, rank, shard);
+        break;
+    case CLAIM_FAILED:
+        return claim_board_failed(counter->board, rank, shard);
+    case CLAIM_LEAVE:
+        counter->left[rank] = true;
+        claim_board_leave(counter->board, rank);
+        break;
+    case CLAIM_ASK:
+    case CLAIM_TELL:
+        break;
     }
-    counter->returned[counter->n_returned++] = shard;
-out:
-    return rc;
-}
-
-static struct claim_answer hand_out(struct claim_counter *counter)
-{
-    if (counter->n_returned > 0)
-        return (struct claim_answer){.kind = CLAIM_SHARD, .shard = counter->returned[--counter->n_returned]};
-    if (counter->next < counter->n_missing)
-        return (struct claim_answer){.kind = CLAIM_SHARD, .shard = counter->missing[counter->next++]};
-    return (struct claim_answer){.kind = CLAIM_NONE};
+    return STATUS_OK;
 }
 
 enum status claim_counter_serve(struct claim_counter *counter, int rank, enum claim_request request,
@@ -164,23 +165,39 @@ enum status claim_counter_serve(struct claim_counter *counter, int rank, enum cl
                                 struct claim_answer *answer)
 {
     enum status rc = STATUS_OK;
+    double now_s = clock_seconds();
+    struct claim_answer say = {.kind = CLAIM_NONE};
 
     pthread_mutex_lock(&counter->lock);
     counter->reports[rank] = *report;
+    counter->heard_s[rank] = now_s;
     decide_stop(counter);
-    struct claim_answer say = {.kind = CLAIM_NONE};
-    if (request == CLAIM_HAND_BACK)
-        TRY(take_back(counter, shard));
-    if (request == CLAIM_LEAVE)
-        counter->left[rank] = true;
-    if (counter->stop != CLAIM_GO_ON)
-        say = (struct claim_answer){.kind = CLAIM_STOP, .stop = counter->stop};
-    else if (request == CLAIM_ASK)
-        say = hand_out(counter);
+    TRY(note(counter, rank, request, shard, now_s));
+    if (counter->stop != CLAIM_GO_ON) {
+        say.kind = CLAIM_STOP;
+        say.stop = counter->stop;
+    } else if (request == CLAIM_ASK) {
+        claim_board_pick(counter->board, rank, now_s, &say);
+    }
+    say.has_drop = claim_board_drop(counter->board, rank, &say.drop);
     *answer = say;
 out:
     pthread_mutex_unlock(&counter->lock);
     return rc;
+}
+
+/* The lock is held. */
+static void find_silent(const struct claim_counter *counter, struct claim_totals *totals)
+{
+    double now_s = clock_seconds();
+
+    for (int rank = 0; rank < counter->n_ranks; rank++) {
+        double silent_s = now_s - counter->heard_s[rank];
+        if (!counter->left[rank] && silent_s > totals->silent_s) {
+            totals->silent_rank = rank;
+            totals->silent_s = silent_s;
+        }
+    }
 }
 
 static int count_left(const struct claim_counter *counter, int from)
@@ -196,10 +213,11 @@ void claim_counter_totals(struct claim_counter *counter, struct claim_totals *to
 {
     pthread_mutex_lock(&counter->lock);
     *totals = (struct claim_totals){.sum = sum_reports(counter),
-                                    .n_unclaimed = counter->n_missing - counter->next + counter->n_returned,
+                                    .n_unclaimed = claim_board_unclaimed(counter->board),
                                     .n_ranks = counter->n_ranks,
                                     .n_left = count_left(counter, 0),
                                     .stop = counter->stop};
+    find_silent(counter, totals);
     pthread_mutex_unlock(&counter->lock);
 }
 

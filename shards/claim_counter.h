@@ -6,16 +6,18 @@
 
 #include "shards/claim.h"
 
-enum claim_request { CLAIM_ASK, CLAIM_TELL, CLAIM_HAND_BACK, CLAIM_LEAVE };
+enum claim_request { CLAIM_ASK, CLAIM_TELL, CLAIM_DONE, CLAIM_HAND_BACK, CLAIM_FAILED, CLAIM_LEAVE };
 
 struct claim_counter;
 
-enum status claim_counter_open(const struct claim_options *options, int n_ranks, struct claim_counter **out);
+/* IN hosts: [n_ranks] of claim_host_id. */
+enum status claim_counter_open(const struct claim_options *options, const uint64_t *hosts, int n_ranks,
+                               struct claim_counter **out);
 void claim_counter_close(struct claim_counter *counter);
 
 /*
- * Serve one request of a rank. IN shard: for CLAIM_HAND_BACK. OUT answer: to CLAIM_ASK a shard, none or stop;
- * to the others none or stop.
+ * Serve one request of a rank. IN shard: for CLAIM_DONE, CLAIM_HAND_BACK and CLAIM_FAILED. OUT answer: to
+ * CLAIM_ASK all of it; to the others stop and drop alone.
  */
 enum status claim_counter_serve(struct claim_counter *counter, int rank, enum claim_request request,
                                 const struct claim_report *report, uint64_t shard,

@@ -253,6 +253,13 @@ bool ledger_is_done(const struct ledger *ledger, uint64_t shard)
     return (ledger->bits[shard / 8] >> shard % 8 & 1) != 0;
 }
 
+void ledger_forget(struct ledger *ledger, uint64_t shard)
+{
+    if (ledger_is_done(ledger, shard))
+        ledger->n_done--;
+    ledger->bits[shard / 8] &= (uint8_t) ~(1u << shard % 8);
+}
+
 enum status ledger_missing(const struct ledger *ledger, uint64_t **missing, uint64_t *n_missing)
 {
     enum status rc = STATUS_OK;

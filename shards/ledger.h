@@ -42,6 +42,9 @@ void ledger_free(struct ledger *ledger);
 
 bool ledger_is_done(const struct ledger *ledger, uint64_t shard);
 
+/* The shard's part turned out not to count: it is to be done. */
+void ledger_forget(struct ledger *ledger, uint64_t shard);
+
 /* The shards not done, ascending. OUT missing: [n_missing], the caller frees; NULL where none is missing. */
 enum status ledger_missing(const struct ledger *ledger, uint64_t **missing, uint64_t *n_missing);
 

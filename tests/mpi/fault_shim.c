@@ -1,6 +1,8 @@
 /*
  * For LD_PRELOAD: calls for the files with $EYESORE_FAULT_PATH in their path fail with $EYESORE_FAULT_ERRNO
  * (a number), as on a storage that is failing. $EYESORE_FAULT_CALL says which: "open", "read" or "write".
+ * Instead of a number: "hang", the call never returns; "crash", it ends in SIGSEGV. $EYESORE_FAULT_RANK: only
+ * on that rank.
  *
  * It stands in for storage that cannot be broken on request; the program under test is the real one.
  */
@@ -8,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -31,7 +34,10 @@ int posix_fallocate64(int fd, off64_t offset, off64_t n);
 static bool is_faulty(const char *call, const char *path)
 {
     const char *where = getenv("EYESORE_FAULT_CALL"), *part = getenv("EYESORE_FAULT_PATH");
+    const char *rank = getenv("EYESORE_FAULT_RANK"), *own = getenv("OMPI_COMM_WORLD_RANK");
 
+    if (rank != NULL && (own == NULL || strcmp(rank, own) != 0))
+        return false;
     return where != NULL && part != NULL && strcmp(where, call) == 0 && strstr(path, part) != NULL;
 }
 
@@ -49,7 +55,13 @@ static bool is_faulty_fd(const char *call, int fd)
 
 static int fault(void)
 {
-    errno = (int)strtol(getenv("EYESORE_FAULT_ERRNO"), NULL, 10);
+    const char *what = getenv("EYESORE_FAULT_ERRNO");
+
+    while (strcmp(what, "hang") == 0)
+        pause();
+    if (strcmp(what, "crash") == 0)
+        raise(SIGSEGV);
+    errno = (int)strtol(what, NULL, 10);
     return -1;
 }
 

@@ -19,6 +19,7 @@
     } while (0)
 
 static int rank, n_ranks;
+static double reissue_after_s = 60;
 
 /* What this rank did in a scenario. */
 struct work {
@@ -50,8 +51,12 @@ static struct claimant *open_claimant(uint64_t n, double max_failed)
     CHECK(missing != NULL);
     for (uint64_t i = 0; i < n; i++)
         missing[i] = 10 * i;
-    struct claim_options options = {
-        .missing = missing, .n_missing = n, .max_failed = max_failed, .failed_from_row = 1000};
+    struct claim_options options = {.missing = missing,
+                                    .n_missing = n,
+                                    .max_failed = max_failed,
+                                    .failed_from_row = 1000,
+                                    .set_aside_after = 3,
+                                    .reissue_after_s = reissue_after_s};
     CHECK(claim_open(MPI_COMM_WORLD, rank == 0 ? &options : NULL, &claimant) == STATUS_OK);
     free(missing);
     return claimant;
@@ -82,17 +87,29 @@ static void check_each_once(const unsigned char *times, uint64_t n)
         CHECK(times[i] == 1);
 }
 
-/* Take shards until there are none; a shard takes `ms`. */
-static struct claim_answer work_on(struct claimant *claimant, struct work *work, long ms)
+/* claim_next, waiting as long as others are at work. */
+static struct claim_answer next(struct claimant *claimant, const struct work *work)
 {
     struct claim_answer answer;
 
-    for (;;) {
+    do {
         CHECK(claim_next(claimant, &work->report, &answer) == STATUS_OK);
+        if (answer.kind == CLAIM_WAIT)
+            sleep_ms(5);
+    } while (answer.kind == CLAIM_WAIT);
+    return answer;
+}
+
+/* Take shards until there are none; a shard takes `ms`. */
+static struct claim_answer work_on(struct claimant *claimant, struct work *work, long ms)
+{
+    for (;;) {
+        struct claim_answer answer = next(claimant, work);
         if (answer.kind != CLAIM_SHARD)
             return answer;
         sleep_ms(ms);
         do_shard(work, answer.shard, ITEM_OK);
+        CHECK(claim_done(claimant, &work->report, answer.shard) == STATUS_OK);
     }
 }
 
@@ -155,6 +172,7 @@ static void a_rank_leaves_early(void)
     if (rank == 1) {
         CHECK(claim_next(claimant, &work.report, &answer) == STATUS_OK && answer.kind == CLAIM_SHARD);
         do_shard(&work, answer.shard, ITEM_OK);
+        CHECK(claim_done(claimant, &work.report, answer.shard) == STATUS_OK);
         CHECK(claim_next(claimant, &work.report, &answer) == STATUS_OK && answer.kind == CLAIM_SHARD);
         CHECK(claim_hand_back(claimant, &work.report, answer.shard) == STATUS_OK);
         CHECK(claim_leave(claimant, &work.report) == STATUS_OK);
@@ -186,8 +204,8 @@ static void a_signal_stops_all(void)
         do_shard(&work, answer.shard, ITEM_TRUNCATED);
     }
     CHECK(answer.kind == CLAIM_STOP && answer.stop == CLAIM_STOP_SIGNAL);
-    enum claim_stop stop;
-    CHECK(claim_tell(claimant, &work.report, &stop) == STATUS_OK && stop == CLAIM_STOP_SIGNAL);
+    struct claim_answer news;
+    CHECK(claim_tell(claimant, &work.report, &news) == STATUS_OK && news.stop == CLAIM_STOP_SIGNAL);
     CHECK(claim_close(claimant) == STATUS_OK);
     sum_up(&work, times, &least, &most);
     for (uint64_t i = 0; rank == 0 && i < 100000; i++) {
@@ -205,7 +223,7 @@ static void too_many_failures_stop_all(void)
     struct work work = start(100000);
     struct claimant *claimant = open_claimant(100000, 0.05);
     struct claim_answer answer;
-    enum claim_stop stop = CLAIM_GO_ON;
+    struct claim_answer news;
 
     for (;;) {
         CHECK(claim_next(claimant, &work.report, &answer) == STATUS_OK);
@@ -215,7 +233,7 @@ static void too_many_failures_stop_all(void)
         do_shard(&work, answer.shard, ITEM_OK);
         if (rank == n_ranks - 1)
             work.report.rows_by_status[ITEM_MISSING] += 50;
-        CHECK(claim_tell(claimant, &work.report, &stop) == STATUS_OK);
+        CHECK(claim_tell(claimant, &work.report, &news) == STATUS_OK);
     }
     CHECK(answer.kind == CLAIM_STOP && answer.stop == CLAIM_STOP_FAILED);
     struct claim_totals totals;
@@ -240,17 +258,65 @@ static void some_failures_do_not_stop(void)
     struct claimant *claimant = open_claimant(60, 0.05);
     struct claim_answer answer;
 
-    for (;;) {
-        CHECK(claim_next(claimant, &work.report, &answer) == STATUS_OK);
-        if (answer.kind != CLAIM_SHARD)
-            break;
+    while ((answer = next(claimant, &work)).kind == CLAIM_SHARD) {
         do_shard(&work, answer.shard, ITEM_TRUNCATED);
         work.report.rows_by_status[ITEM_CORRUPT] += 4;
+        CHECK(claim_done(claimant, &work.report, answer.shard) == STATUS_OK);
     }
     CHECK(answer.kind == CLAIM_NONE);
     CHECK(claim_close(claimant) == STATUS_OK);
     sum_up(&work, times, &least, &most);
     check_each_once(times, 60);
+}
+
+/* The last rank never finishes its one shard: another does it as well, and the last rank is told to drop it.
+ */
+static void a_straggler_is_overtaken(void)
+{
+    struct work work = start(20);
+    struct claim_answer answer = {.kind = CLAIM_NONE}, news;
+
+    reissue_after_s = 0.2;
+    struct claimant *claimant = open_claimant(20, 0.05);
+    if (rank == n_ranks - 1)
+        CHECK(claim_next(claimant, &work.report, &answer) == STATUS_OK && answer.kind == CLAIM_SHARD);
+    MPI_Barrier(MPI_COMM_WORLD);
+    if (rank != n_ranks - 1) {
+        CHECK(work_on(claimant, &work, 2).kind == CLAIM_NONE);
+    } else {
+        do {
+            sleep_ms(20);
+            CHECK(claim_tell(claimant, &work.report, &news) == STATUS_OK);
+        } while (!news.has_drop);
+        CHECK(news.drop == answer.shard);
+        CHECK(claim_next(claimant, &work.report, &answer) == STATUS_OK && answer.kind == CLAIM_NONE);
+    }
+    CHECK(claim_close(claimant) == STATUS_OK);
+    reissue_after_s = 60;
+    static unsigned char times[20];
+    uint64_t least, most;
+    sum_up(&work, times, &least, &most);
+    check_each_once(times, 20);
+}
+
+/* A rank that left with a shard in hand and said nothing of it: the shard is done by the others. */
+static void what_a_leaver_held_is_done(void)
+{
+    static unsigned char times[30];
+    uint64_t least, most;
+    struct work work = start(30);
+    struct claimant *claimant = open_claimant(30, 0.05);
+    struct claim_answer answer;
+
+    if (rank == 1) {
+        CHECK(claim_next(claimant, &work.report, &answer) == STATUS_OK && answer.kind == CLAIM_SHARD);
+        CHECK(claim_leave(claimant, &work.report) == STATUS_OK);
+    } else {
+        CHECK(work_on(claimant, &work, 5).kind == CLAIM_NONE);
+    }
+    CHECK(claim_close(claimant) == STATUS_OK);
+    sum_up(&work, times, &least, &most);
+    check_each_once(times, 30);
 }
 
 static void nothing_missing_ends_at_once(void)
@@ -293,6 +359,8 @@ int main(int argc, char **argv)
         {"a_signal_stops_all", a_signal_stops_all},
         {"too_many_failures_stop_all", too_many_failures_stop_all},
         {"some_failures_do_not_stop", some_failures_do_not_stop},
+        {"a_straggler_is_overtaken", a_straggler_is_overtaken},
+        {"what_a_leaver_held_is_done", what_a_leaver_held_is_done},
         {"nothing_missing_ends_at_once", nothing_missing_ends_at_once},
         {"waiting_burns_no_core", waiting_burns_no_core},
     };
@@ -306,7 +374,8 @@ int main(int argc, char **argv)
     CHECK(argc == 2 && strtol(argv[1], NULL, 10) == n_ranks); /* did mpirun start as many as were meant? */
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
         if (n_ranks == 1 &&
-            (scenarios[i].run == a_rank_leaves_early || scenarios[i].run == a_slow_rank_gets_few))
+            (scenarios[i].run == a_rank_leaves_early || scenarios[i].run == a_slow_rank_gets_few ||
+             scenarios[i].run == a_straggler_is_overtaken || scenarios[i].run == what_a_leaver_held_is_done))
             continue; /* they are about others */
         if (rank == 0)
             fprintf(stderr, "%s\n", scenarios[i].name);
