@@ -13,6 +13,7 @@
 #define SWEEP_STATUS_READ_MOST 2000 /* parts opened for the counts; of more, as many are taken evenly */
 #define SWEEP_STATUS_SLOWEST 5      /* ranks, at most */
 #define SWEEP_STATUS_SLOW 0.8       /* of the median: below, a rank is slow */
+#define SWEEP_STATUS_RATED_S 10     /* a rate of less time says little: the notes are to the second */
 
 #define SWEEP_STATE_LIST(X)                                                                                  \
     X(PLANNED, "planned")       /* no shard is done, nobody works on it */                                   \

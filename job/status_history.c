@@ -270,9 +270,12 @@ static enum status visit_rank(struct sweep_history *h, const struct attempt_even
         TRY(on_begin(h, attempt, rank, event));
     else if (strcmp(event->event, "end") == 0)
         TRY(on_end(h, attempt, rank, event));
-    else if (strcmp(event->event, "shard_failed") == 0)
+    else if (strcmp(event->event, "shard_failed") == 0) {
+        char cause[16];
+        attempt_detail_word(event->detail, "cause", cause, sizeof(cause));
+        attempt->n_crashed += strcmp(cause, "crash") == 0;
         TRY(on_shard_failed(h, attempt->key, event));
-    else if (strcmp(event->event, "device_failed") == 0)
+    } else if (strcmp(event->event, "device_failed") == 0)
         TRY(host_table_fault(&h->hosts, attempt->key, event->host, HOST_DEVICE_FAILED));
     else if (strcmp(event->event, "node_failed") == 0)
         TRY(host_table_fault(&h->hosts, attempt->key, event->host, HOST_NODE_FAILED));

@@ -50,7 +50,7 @@ struct rank_history {
     uint64_t n_seconds;                            /* ever */
     struct rank_claim *claims;                     /* [n_claims] in its hands, oldest first; owned */
     size_t n_claims, claim_room;
-    double per_s; /* history_rate_ranks: negative: not known */
+    double per_s, rated_s; /* history_rate_ranks: negative: not known; the time it is of */
 };
 
 /* A shard failed once, on a host. */

@@ -3,12 +3,28 @@
 #include "job/attempts_read.h"
 #include "job/status_text.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* On the holder's own host, and in its namespace of processes, we see at once that it is gone. */
+static bool is_gone(const char *text, const char *host)
+{
+    char own[256] = "";
+    uint64_t pid, space;
+    struct stat st;
+
+    gethostname(own, sizeof(own) - 1);
+    return strcmp(own, host) == 0 && attempt_detail_number(text, "pid", &pid) && pid > 0 && pid <= INT_MAX &&
+           attempt_detail_number(text, "space", &space) && stat("/proc/self/ns/pid", &st) == 0 &&
+           st.st_ino == space && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
 
 void sweep_holder_read(const char *out_folder, int64_t now_s, struct sweep_holder *holder)
 {
@@ -39,6 +55,7 @@ void sweep_holder_read(const char *out_folder, int64_t now_s, struct sweep_holde
     holder->alive = fabs((double)now_s - (double)st.st_mtime) <= SWEEP_HOLDER_SILENT_S;
     text_make_printable(text);
     attempt_detail_word(text, "host", holder->host, sizeof(holder->host));
+    holder->alive = holder->alive && !is_gone(text, holder->host);
     attempt_detail_word(text, "job", holder->job, sizeof(holder->job));
     attempt_detail_word(text, "since", since, sizeof(since));
     (void)attempt_detail_number(text, "restart", &restart);

@@ -8,7 +8,7 @@
 #define SWEEP_HOLDER_SILENT_S 60
 
 struct sweep_holder {
-    bool there, alive;                /* a lock is there; it was touched lately */
+    bool there, alive; /* a lock is there; it was touched lately, and its process is not known to be gone */
     char host[256], job[64], key[96]; /* "" where it cannot be read; key: "JOB/RESTART", "" outside Slurm */
     int64_t since_s;                  /* 0: not known */
     double touched_s_ago;

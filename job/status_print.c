@@ -32,6 +32,20 @@ static void print_holder(const struct sweep_holder *holder, FILE *file)
         fprintf(file, " since %s", since);
 }
 
+/* What to do after such an end; as the exit codes say. */
+static const char *advice(const char *end)
+{
+    static const char *const for_people[] = {"too_many_failed", "unreconciled", "mismatch", "input",
+                                             "usage",           "internal",     "memory"};
+
+    if (strcmp(end, "too_many_failed") == 0)
+        return "is the pool there? Its log names rows that failed; then run the same command again";
+    for (size_t i = 0; i < sizeof(for_people) / sizeof(*for_people); i++)
+        if (strcmp(end, for_people[i]) == 0)
+            return "its log says why, and what to do";
+    return "run the same command again";
+}
+
 /* Nobody works, and shards are missing. */
 static void print_stopped(const struct sweep_status *status, FILE *file)
 {
@@ -49,8 +63,8 @@ static void print_stopped(const struct sweep_status *status, FILE *file)
     } else if (h->n_attempts > 0) {
         const struct sweep_attempt *last = &h->attempts[h->n_attempts - 1];
         progress_format_time(fmax((double)(status->time_s - last->last_s), 0), ago, sizeof(ago));
-        fprintf(file, "state     stopped: the last attempt ended %s ago (%s): run the same command again\n",
-                ago, attempt_end(last, false));
+        const char *end = attempt_end(last, false);
+        fprintf(file, "state     stopped: the last attempt ended %s ago (%s): %s\n", ago, end, advice(end));
     } else {
         fprintf(
             file,

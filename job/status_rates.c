@@ -29,18 +29,20 @@ static const struct rank_second *second_of(const struct rank_history *rank, uint
     return &rank->seconds[i % RANK_SECONDS_KEPT];
 }
 
-/* IN now_s: negative: its last part's time. Negative where it has no part. */
-static double rate_of(const struct rank_history *rank, int64_t now_s)
+/* IN now_s: negative: its last part's time. Negative where it has no part. OUT rated_s: what it is of. */
+static double rate_of(const struct rank_history *rank, int64_t now_s, double *rated_s)
 {
     uint64_t n_rows = 0, first = rank->n_seconds; /* of the seconds that count; the one before is the start */
     uint64_t oldest = rank->n_seconds > RANK_SECONDS_KEPT ? rank->n_seconds - RANK_SECONDS_KEPT : 0;
     double longest_s = 0;
 
+    *rated_s = 0;
     if (rank->n_seconds == 0)
         return -1;
     const struct rank_second *last = second_of(rank, rank->n_seconds - 1);
     double now = now_s < 0 ? (double)last->time_s : (double)now_s;
-    if (now - (double)last->time_s > fmax(HISTORY_RECENT_S, SILENT_TIMES * last->part_s))
+    *rated_s = now - (double)last->time_s;
+    if (*rated_s > fmax(HISTORY_RECENT_S, SILENT_TIMES * last->part_s))
         return 0;
     while (first > oldest && (first == rank->n_seconds ||
                               (double)second_of(rank, first - 1)->time_s >= now - HISTORY_RECENT_S)) {
@@ -55,6 +57,7 @@ static double rate_of(const struct rank_history *rank, int64_t now_s)
     /* It is given the time that its last part took before it is late. */
     double end = fmax((double)last->time_s, now - last->part_s);
     double span_s = fmax(end - start, longest_s);
+    *rated_s = span_s;
     return span_s > 0 ? (double)n_rows / span_s : 0;
 }
 
@@ -62,7 +65,7 @@ void history_rate_ranks(struct sweep_history *history, int64_t now_s)
 {
     for (size_t i = 0; i < history->n_ranks; i++) {
         struct rank_history *rank = &history->ranks[i];
-        rank->per_s = rate_of(rank, now_s);
+        rank->per_s = rate_of(rank, now_s, &rank->rated_s);
         if (now_s >= 0 && rank->ended)
             rank->per_s = 0;
     }

@@ -28,7 +28,7 @@ static enum status find_slow(struct sweep_status *status)
         FAIL(STATUS_MEMORY, "no memory");
     for (size_t i = 0; i < h->n_ranks; i++) {
         bool at_work = !status->attempt_runs || (!h->ranks[i].ended && h->ranks[i].n_claims > 0);
-        if (h->ranks[i].per_s >= 0 && at_work)
+        if (h->ranks[i].per_s >= 0 && h->ranks[i].rated_s >= SWEEP_STATUS_RATED_S && at_work)
             rated[n++] = &h->ranks[i];
     }
     qsort(rated, n, sizeof(*rated), compare_rates);

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -108,6 +111,23 @@ static void test_lock(void **state)
     write_lock(LOCK_OF("-", "2023-11-14T22:15:20Z"), 120); /* begun after the attempt */
     collect(121, &status);
     assert_true(status.holder.alive && !status.attempt_runs);
+
+    /* On its own host a process is seen to be gone, or to live; in another namespace it is not seen. */
+    char host[256] = "", lock[1024];
+    struct stat st;
+    pid_t gone = fork();
+    if (gone == 0)
+        _exit(0);
+    assert_int_equal(waitpid(gone, NULL, 0), gone);
+    assert_int_equal(gethostname(host, sizeof(host) - 1), 0);
+    assert_int_equal(stat("/proc/self/ns/pid", &st), 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(lock, sizeof(lock), "host=%s pid=%ld start=1 space=%llu job=- restart=0 since=x token=0\n",
+                 host, i == 1 ? (long)getpid() : (long)gone, (unsigned long long)st.st_ino + (i == 2));
+        write_lock(lock, 120);
+        collect(121, &status);
+        assert_int_equal(status.holder.alive, i != 0);
+    }
 
     write_lock("\033\"gibberish", 120); /* not readable, and alive all the same */
     collect(121, &status);
@@ -286,6 +306,26 @@ static void test_slow_ranks(void **state)
     sweep_status_free(&status);
 }
 
+/* Two seconds of notes that are to the second say nothing of who is slow. */
+static void test_no_rate_of_seconds(void **state)
+{
+    struct sweep_status status = {.n_shards = 0};
+    struct plan plan;
+    (void)state;
+
+    write_plan(&plan);
+    for (int rank = 0; rank < 3; rank++) {
+        begin(0, rank, "n1", "-", 3, 0);
+        part(0, rank, "n1", 0, rank == 0 ? 2 : 1, rank, 10);
+        note(0, rank, "n1", 2, "end", "outcome=too_many_failed");
+    }
+    collect(3, &status);
+    assert_int_equal(status.n_ranks_rated, 0);
+    assert_int_equal(status.n_slow_all, 0);
+    plan_free(&plan);
+    sweep_status_free(&status);
+}
+
 static void test_in_hand(void **state)
 {
     struct sweep_status status = {.n_shards = 0};
@@ -448,6 +488,7 @@ int main(void)
         TEST(test_pauses),
         TEST(test_time_limit),
         TEST(test_slow_ranks),
+        TEST(test_no_rate_of_seconds),
         TEST(test_in_hand),
         TEST(test_hosts),
         TEST(test_shards_failed),

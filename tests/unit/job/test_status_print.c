@@ -233,6 +233,29 @@ static void test_hostile_names(void **state)
     plan_free(&plan);
 }
 
+/* After each end, what to do. */
+static void test_advice(void **state)
+{
+    struct sweep_attempt attempt = {.name = "20231114T221320Z", .n_begun = 1, .n_ended = 1};
+    struct sweep_status status = {.state = SWEEP_STOPPED, .history = {.attempts = &attempt, .n_attempts = 1}};
+    char *text;
+    (void)state;
+
+    snprintf(attempt.outcome, sizeof(attempt.outcome), "place");
+    text = print(&status, FOR_PEOPLE, OUT);
+    assert_has(text,
+               "state     stopped: the last attempt ended 0:00:00 ago (place): run the same command again\n");
+    free(text);
+    snprintf(attempt.outcome, sizeof(attempt.outcome), "too_many_failed");
+    text = print(&status, FOR_PEOPLE, OUT);
+    assert_has(text, "(too_many_failed): is the pool there?");
+    free(text);
+    snprintf(attempt.outcome, sizeof(attempt.outcome), "mismatch");
+    text = print(&status, FOR_PEOPLE, OUT);
+    assert_has(text, "(mismatch): its log says why");
+    free(text);
+}
+
 /* A plan alone: nothing is known, and all forms hold. */
 static void test_nothing_known(void **state)
 {
@@ -342,8 +365,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, sweep_folder_make, sweep_folder_remove)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_check), TEST(test_hostile_names),
-        TEST(test_nothing_known),       TEST(test_while_it_changes),
+        cmocka_unit_test(test_numbers), cmocka_unit_test(test_advice), cmocka_unit_test(test_check),
+        TEST(test_hostile_names),       TEST(test_nothing_known),      TEST(test_while_it_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
