@@ -189,21 +189,25 @@ static void print_ranks(const struct sweep_status *status, FILE *file)
         fprintf(file, "          and %zu more shards\n", status->n_long - LISTED);
 }
 
-/* "2 attempts failed on it; node_failed 1, stalled 1" */
+/* "hosts     n1 is under suspicion: 1 attempt failed on it, stalled 1" */
 static void print_host(const struct host_record *host, bool first, FILE *file)
 {
-    const char *comma = "; ";
+    const char *before = ": ";
 
-    fprintf(file, "%-9s %s %s: %" PRIu64 " attempt%s failed on it", first ? "hosts" : "", host->name,
+    fprintf(file, "%-9s %s %s", first ? "hosts" : "", host->name,
             host->left_out_now ? "is left out now"
             : host->left_out   ? "is to be left out"
-                               : "is under suspicion",
-            host->n_attempts_failed, host->n_attempts_failed == 1 ? "" : "s");
+                               : "is under suspicion");
+    if (host->n_attempts_failed > 0) {
+        fprintf(file, "%s%" PRIu64 " attempt%s failed on it", before, host->n_attempts_failed,
+                host->n_attempts_failed == 1 ? "" : "s");
+        before = ", ";
+    }
     for (int k = 0; k < HOST_FAULT_COUNT; k++) {
         if (host->n_faults[k] == 0)
             continue;
-        fprintf(file, "%s%s %" PRIu64, comma, host_fault_name((enum host_fault)k), host->n_faults[k]);
-        comma = ", ";
+        fprintf(file, "%s%s %" PRIu64, before, host_fault_name((enum host_fault)k), host->n_faults[k]);
+        before = ", ";
     }
     fprintf(file, "\n");
 }
@@ -256,8 +260,8 @@ static void print_troubles(const struct sweep_status *status, FILE *file)
         fprintf(file, "%-9s %zu shards failed before they were done\n",
                 status->n_troubles_open == 0 ? "trouble" : "", status->n_troubles - status->n_troubles_open);
     if (status->n_files_set_aside > 0)
-        fprintf(file, "set aside %" PRIu64 " part files, in OUT/set-aside: torn, or of another run\n",
-                status->n_files_set_aside);
+        fprintf(file, "set aside %" PRIu64 " part file%s, in OUT/set-aside: torn, or of another run\n",
+                status->n_files_set_aside, status->n_files_set_aside == 1 ? "" : "s");
 }
 
 static void print_failures(const struct sweep_status *status, FILE *file)
