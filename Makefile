@@ -5,7 +5,7 @@
 #   make build    build/eyesore
 #   make test-cuda-all  the slow proofs of the CUDA engine: every device, network and fault [PARTS=plans|parity|faults|seeds]
 #   make asan     every test under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: ThreadSanitizer
-#   make format   clang-format;  make lint  clang-format, cppcheck, shellcheck;  make clean
+#   make format   clang-format;  make lint  clang-format, cppcheck, clang-tidy, shellcheck;  make clean
 
 JOBS ?= $(shell nproc)
 CTEST_FLAGS ?=

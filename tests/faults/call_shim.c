@@ -1,10 +1,10 @@
 /*
  * For LD_PRELOAD: the $FAULT_AT-th call of one kind fails, once, with $FAULT_ERRNO (a number).
  *
- *     FAULT_CALL   write, fsync, rename, open, mkdir, link: counted where the file is below one of $FAULT_PATHS
- *                  (prefixes with ':' between them)
- *                  mmap, fork, thread, malloc: counted where the program itself calls (not one of its libraries)
- *     FAULT_COUNT  a file that gets the number of such calls at the end; with FAULT_AT=0 nothing fails
+ *     FAULT_CALL   write, fsync, rename, open, mkdir, link: counted where the file is below one of
+ * $FAULT_PATHS (prefixes with ':' between them) mmap, fork, thread, malloc: counted where the program itself
+ * calls (not one of its libraries) FAULT_COUNT  a file that gets the number of such calls at the end; with
+ * FAULT_AT=0 nothing fails
  *
  * It stands in for storage and memory that cannot be made to fail on request; the program under test is the
  * real one. Calls of forked children do not count.
@@ -54,8 +54,8 @@ static void find_code(void)
     const char *name = strrchr(program, '/');
     setup.ready = name != NULL && strcmp(name, "/eyesore") == 0; /* not what it starts: Open MPI's orted */
     while (maps != NULL && fgets(line, sizeof(line), maps) != NULL)
-        if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %4095s", &from, &to, rights, path) == 4 && rights[2] == 'x' &&
-            strcmp(path, program) == 0) {
+        if (sscanf(line, "%lx-%lx %7s %*s %*s %*s %4095s", &from, &to, rights, path) == 4 &&
+            rights[2] == 'x' && strcmp(path, program) == 0) {
             memcpy(&setup.code_from, &from, sizeof(from));
             memcpy(&setup.code_to, &to, sizeof(to));
         }
@@ -233,15 +233,17 @@ int mkdir(const char *path, mode_t mode)
 void *mmap(void *address, size_t n, int protection, int flags, int fd, off_t offset)
 {
     NEXT(mmap);
-    return fails_caller("mmap", __builtin_return_address(0)) ? MAP_FAILED
-                                                             : next(address, n, protection, flags, fd, offset);
+    return fails_caller("mmap", __builtin_return_address(0))
+               ? MAP_FAILED
+               : next(address, n, protection, flags, fd, offset);
 }
 
 void *mmap64(void *address, size_t n, int protection, int flags, int fd, off64_t offset)
 {
     NEXT(mmap64);
-    return fails_caller("mmap", __builtin_return_address(0)) ? MAP_FAILED
-                                                             : next(address, n, protection, flags, fd, offset);
+    return fails_caller("mmap", __builtin_return_address(0))
+               ? MAP_FAILED
+               : next(address, n, protection, flags, fd, offset);
 }
 
 pid_t fork(void)
@@ -250,7 +252,8 @@ pid_t fork(void)
     return fails_caller("fork", __builtin_return_address(0)) ? -1 : next();
 }
 
-int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*entry)(void *), void *argument)
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*entry)(void *),
+                   void *argument)
 {
     NEXT(pthread_create);
     return fails_caller("thread", __builtin_return_address(0)) ? EAGAIN
