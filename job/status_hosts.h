@@ -12,7 +12,7 @@
     X(STALLED, "stalled")             /* a rank on it made no progress for --stall-timeout */                \
     X(SHARD_FAILED, "shard_failed")   /* a fault that names a shard happened on it */                        \
     X(PLACE, "place")                 /* a rank on it ended with a fault of the place */                     \
-    X(SILENT, "silent")               /* a rank on it began and never ended, and nothing says why */
+    X(SILENT, "silent")               /* a rank on it began and never ended */
 
 enum host_fault {
 #define X(upper, name) HOST_##upper,
