@@ -13,7 +13,7 @@ cppcheck --quiet --error-exitcode=1 --inline-suppr --suppressions-list=.cppcheck
     --enable=warning,performance,portability --std=c11 --std=c++17 --project=build/compile_commands.json || failed=1
 
 echo "lint: shellcheck" >&2
-git ls-files -z '*.sh' '.ci/run' | xargs -0 shellcheck || failed=1
+git ls-files -z '*.sh' '*.sbatch' slurm/submit slurm/site.env.example '.ci/run' | xargs -0 shellcheck || failed=1
 
 if [ "$failed" = 0 ]; then echo "lint: clean" >&2; fi
 exit "$failed"

@@ -73,6 +73,7 @@ note_failed_nodes() {
         *) [ "$boot" -gt "$since" ] || continue ;;
         esac
         note_host node_failed "$name" "job=$SLURM_JOB_ID restart=$((restart - 1)) state=$state"
+        note_attempt lost_node "host=$name of=$((restart - 1))"
         say "node $name failed during attempt $((restart - 1)) (it is $state)"
     done
 }
@@ -161,6 +162,8 @@ on_finish() { # USR1: the time limit is near
 
 on_terminate() { # TERM: preemption, scontrol requeue, scancel, a node lost. Slurm tells the ranks itself.
     n_signals=$((n_signals + 1))
+    # Now, since Slurm may kill before the end; but not where it is the answer to our own requeue.
+    [ "$terminated$ended" != 00 ] || note_attempt terminated "parts=$(count_parts)"
     terminated=1
 }
 
@@ -204,8 +207,8 @@ run_step() {
     fi
 }
 
-# How many attempts of this job in a row, this one included, have added no part. One that Slurm itself ended
-# (preemption, a lost node) had no fair chance and is passed over.
+# How many attempts of this job in a row, up to the last one that began, have added no part. One that was preempted had
+# no fair chance and is passed over; one that lost a node is not, for who knows why the node went down.
 attempts_in_vain() {
     awk -v job="job=$SLURM_JOB_ID" -v now="$(count_parts)" '
         function field(name,   i) {
@@ -213,7 +216,8 @@ attempts_in_vain() {
         }
         $4 != job { next }
         $3 == "event=begin" { parts[++n] = field("parts"); excused[n] = 0 }
-        $3 == "event=end" && field("outcome") == "ended_by_slurm" { excused[n] = 1 }
+        $3 == "event=terminated" { excused[n] = 1 }
+        $3 == "event=lost_node" { excused[n] = 0 }
         END {
             parts[n + 1] = now
             for (i = n; i >= 1; i--) {
@@ -222,6 +226,18 @@ attempts_in_vain() {
             }
             print vain + 0
         }' "$out/slurm/attempts"
+}
+
+# Where too many attempts were in vain, end the script. At the end of an attempt, and at the begin of one, since an
+# attempt whose own node went down could not look.
+stop_if_in_vain() {
+    local vain
+    vain=$(attempts_in_vain)
+    [ "$vain" -ge "$ATTEMPTS_WITHOUT_PART" ] || return 0
+    note_attempt end "code=${code:--} parts=$(count_parts) outcome=no_progress"
+    say "STOPPED: $vain attempts in a row have added no part (the last ended with ${code:-a lost node}). The log above and" \
+        "$out/attempts say why; mend it, then submit again with the same command"
+    exit 1 # not 75, which a site's RequeueExit may take for a wish
 }
 
 # Ask Slurm to start the job again, and be ended by it. The controller may be away for a while.
@@ -242,7 +258,7 @@ requeue() {
 
 # What the exit code means for the job; ends the script.
 conclude() {
-    local vain
+    ended=1
     if [ "$terminated" = 1 ] && [ "$code" != 0 ]; then
         # Slurm starts a preempted, requeued or node-less job again by itself, and a cancelled one must stay so.
         note_attempt end "code=$code parts=$(count_parts) outcome=ended_by_slurm"
@@ -262,13 +278,7 @@ conclude() {
         exit "$code"
         ;;
     esac
-    vain=$(attempts_in_vain)
-    if [ "$vain" -ge "$ATTEMPTS_WITHOUT_PART" ]; then
-        note_attempt end "code=$code parts=$(count_parts) outcome=no_progress"
-        say "STOPPED: $vain attempts in a row have added no part (the last ended with $code). The log above and" \
-            "$out/attempts say why; mend it, then submit again with the same command"
-        exit 1 # not 75, which a site's RequeueExit may take for a wish
-    fi
+    stop_if_in_vain
     note_attempt end "code=$code parts=$(count_parts) outcome=requeue"
     say "eyesore ended with $code, $(count_parts) parts done: the job is requeued"
     requeue
@@ -293,14 +303,17 @@ read_command() {
 # attempt_run OUT: one attempt of the sweep in OUT, in the allocation that this runs in.
 attempt_run() {
     out=$1
-    finish=0 terminated=0 late=0 n_signals=0 code='' step_pid='' timer=''
+    finish=0 terminated=0 ended=0 late=0 n_signals=0 code='' step_pid='' timer=''
     trap on_finish USR1
     trap on_terminate TERM
     trap on_late USR2
     restart=${SLURM_RESTART_COUNT:-0}
     begun=$(date -u +%Y%m%dT%H%M%SZ)
     read_command
-    [ "$restart" = 0 ] || note_failed_nodes
+    if [ "$restart" != 0 ]; then
+        note_failed_nodes
+        stop_if_in_vain
+    fi
     choose_nodes
     note_attempt begin "parts=$(count_parts) nodes=$SLURM_JOB_NODELIST"
     until=$(job_end)

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154
+# shellcheck shell=bash disable=SC2034,SC2154,SC2015
 # The cases: what happens to a sweep on the virtual cluster. Each is a function case_NAME with $out, a folder that is
 # not there yet, and ends only when the job is COMPLETED with the undisturbed sweep.h5, or, where it must not, when
 # that is seen.
@@ -20,4 +20,216 @@ case_usr1() {
     [ "$(restarts "$job")" = 1 ] || fail "it was restarted $(restarts "$job") times, expected 1"
     grep -q "event=end job=$job restart=0 code=75 .*outcome=requeue" "$out/slurm/attempts" ||
         fail "the ranks did not end with 75"
+}
+
+# A real limit: the shards in hand are finished before it.
+case_limit() {
+    # A minute is what Slurm knows; it signals up to a minute early, so two. Four ranks, so that one run is not enough.
+    submit_sweep "$out" --time 2 --gpus-per-node 1 -- --null-speed 1
+    completed "$job" "$out" 400
+    [ "$(restarts "$job")" -ge 1 ] || fail "it was not restarted: the limit was never reached"
+    grep -q "event=end job=$job restart=0 code=75 .*outcome=requeue" "$out/slurm/attempts" ||
+        fail "the ranks did not end with 75 before the limit"
+}
+
+case_requeue() {
+    submit_sweep "$out" -- "${slow[@]}"
+    wait_parts "$out" 5
+    scontrol requeue "$job"
+    completed "$job" "$out"
+    [ "$(restarts "$job")" = 1 ] || fail "it was restarted $(restarts "$job") times, expected 1"
+    grep -q "event=end job=$job restart=0 .*outcome=ended_by_slurm" "$out/slurm/attempts" ||
+        fail "the script did not tell that Slurm ended it"
+}
+
+case_preempt() {
+    local other
+    submit_sweep "$out" -- "${slow[@]}"
+    wait_parts "$out" 5
+    other=$(sbatch --parsable -p urgent --nodes=4 --exclusive --output=/dev/null --wrap 'sleep 2')
+    wait_state "$other" COMPLETED 60
+    completed "$job" "$out"
+    [ "$(restarts "$job")" = 1 ] || fail "it was restarted $(restarts "$job") times, expected 1: it was not preempted"
+}
+
+# lose_node NODE HOW: power off; HOW told says so to the controller at once.
+lose_node() {
+    node_crash "$1"
+    [ "$2" != told ] || scontrol update nodename="$1" state=down reason="power lost"
+}
+
+# A sweep that loses a node in the middle goes on with three.
+node_lost() {
+    submit_sweep "$out" -- "${slow[@]}"
+    wait_parts "$out" 5
+    lose_node "$1" "$2"
+    completed "$job" "$out" 180
+    [ "$(restarts "$job")" = 1 ] || fail "it was restarted $(restarts "$job") times, expected 1"
+    grep -q "event=begin job=$job restart=1 .*nodes=$3" "$out/slurm/attempts" ||
+        fail "its second attempt did not run on $3"
+    grep -q "event=node_failed rank=-1 host=$1 " "$out"/attempts/*-batch.log || fail "the loss of $1 is not noted"
+    cluster_mend
+}
+
+case_crash() {
+    node_lost n3 told 'n\[1-2,4\]'
+}
+
+case_crash_untold() {
+    node_lost n3 untold 'n\[1-2,4\]'
+}
+
+# The node that the batch script runs on, and rank 0.
+case_batch_host() {
+    node_lost n1 untold 'n\[2-4\]'
+}
+
+# For less than anyone waits: nothing is lost, nothing is started again.
+case_cut() {
+    submit_sweep "$out" -- "${slow[@]}"
+    wait_parts "$out" 5
+    net_cut n2
+    sleep 4
+    net_heal n2
+    completed "$job" "$out" 180
+    [ "$(restarts "$job")" = 0 ] || fail "it was restarted $(restarts "$job") times by a cut of 4 s"
+}
+
+# For good: the ranks on the far side go on for a while, on the same files, beside the second attempt.
+case_cut_off() {
+    submit_sweep "$out" -- "${slow[@]}"
+    wait_parts "$out" 5
+    net_cut n4
+    completed "$job" "$out" 180
+    [ "$(restarts "$job")" -ge 1 ] || fail "it was not restarted"
+    cluster_mend
+    same_sweep "$undisturbed" "$out/sweep.h5" 'option\.null-speed' # also after the far side came back
+}
+
+# The controller writes its jobs down every five seconds; one that is younger is lost with it, which is Slurm's to mend.
+wait_saved() {
+    for ((try = 0; try < 100; try++)); do
+        [ ! "$cluster/state/job_state" -nt "$out/slurm/attempts" ] || return 0
+        sleep 0.1
+    done
+    fail "the controller has not written its state for 10 s"
+}
+
+case_controller() {
+    submit_sweep "$out" -- "${slow[@]}"
+    wait_parts "$out" 5
+    wait_saved
+    controller_kill
+    sleep 3
+    controller_start
+    completed "$job" "$out" 120
+    [ "$(restarts "$job")" = 0 ] || fail "it was restarted"
+}
+
+# The controller is away just when the script wants to requeue.
+case_controller_away() {
+    submit_sweep "$out" -- "${slow[@]}"
+    wait_parts "$out" 5
+    wait_saved
+    scancel --batch --signal=USR1 "$job"
+    controller_kill
+    sleep 8
+    controller_start
+    completed "$job" "$out" 180
+    [ "$(restarts "$job")" = 1 ] || fail "it was restarted $(restarts "$job") times, expected 1"
+}
+
+# Three partners' manifests; one task is requeued on the way, which must not touch the others.
+case_array() {
+    local audit=$out partner third task i
+    mkdir -p "$work/partners" "$audit"
+    third=$(($(wc -l <"$manifest") / 3))
+    for i in 0 1 2; do
+        partner=$work/partners/partner$i.tsv
+        { head -n 1 "$manifest" && sed 1d "$manifest" | tail -n +$((i * third + 1)) | head -n "$third"; } >"$partner"
+        expect 0 0 scan --manifest "$partner" --out "$work/undisturbed-$i" "${scan[@]}" --progress none
+    done
+    job=$("$submit" audit --manifests "$work/partners" --out "$audit" --check-from-node no -- "${scan[@]}" \
+        "${slow[@]}" 2>"$work/submit.log") || { cat "$work/submit.log" >&2; fail "submit"; }
+    wait_parts "$audit/partner2" 2
+    out=$audit/partner2
+    scancel --batch --signal=USR1 "${job}_3"
+    for i in 0 1 2; do
+        wait_state "${job}_$((i + 1))" COMPLETED 90
+        task=$audit/partner$i
+        same_sweep "$work/undisturbed-$i/sweep.h5" "$task/sweep.h5" 'option\.(null-speed|manifest)'
+        [ -s "$task/summary.txt" ] || fail "there is no $task/summary.txt"
+        [ "$(restarts "${job}_$((i + 1))")" = $((i == 2)) ] || fail "task $((i + 1)) was restarted" \
+            "$(restarts "${job}_$((i + 1))") times"
+    done
+}
+
+# Started by mpirun in the allocation, where srun has no PMIx.
+case_mpirun() {
+    sed -i 's/^EYESORE_LAUNCHER=.*/EYESORE_LAUNCHER=mpirun/' "$work/site.env"
+    export OMPI_MCA_btl_tcp_if_include=eth0
+    submit_sweep "$out" -- "${slow[@]}"
+    wait_parts "$out" 5
+    scancel --batch --signal=USR1 "$job"
+    completed "$job" "$out"
+    sed -i 's/^EYESORE_LAUNCHER=.*/EYESORE_LAUNCHER=auto/' "$work/site.env"
+    grep -q "mpirun --host" "$out/slurm/job-$job.log" || fail "it was not started by mpirun"
+    [ "$(restarts "$job")" = 1 ] || fail "it was restarted $(restarts "$job") times, expected 1"
+}
+
+# A sweep that cannot get anywhere stops after three attempts, and says so.
+case_in_vain() {
+    local state
+    cat >"$work/killed" <<'SCRIPT'
+#!/bin/bash
+# What the program looks like on nodes where the kernel kills it for its memory.
+if [ "$1" = scan ] && [ -n "${SLURM_PROCID:-}" ] && [ -n "${SLURM_STEP_ID:-}" ]; then kill -9 $$; fi
+SCRIPT
+    echo "exec ${EYESORE@Q} \"\$@\"" >>"$work/killed"
+    chmod +x "$work/killed"
+    sed -i "s|^EYESORE_BIN=.*|EYESORE_BIN=$work/killed|" "$work/site.env"
+    submit_sweep "$out"
+    sed -i "s|^EYESORE_BIN=.*|EYESORE_BIN=${EYESORE@Q}|" "$work/site.env"
+    wait_state "$job" FAILED 90
+    [ "$(restarts "$job")" = 2 ] || fail "it was restarted $(restarts "$job") times, expected 2"
+    grep -q "STOPPED: 3 attempts in a row have added no part" "$out/slurm/job-$job.log" || fail "it does not say why"
+    # What was in the way is mended: the same command goes on.
+    submit_sweep "$out" -- --null-speed 20
+    completed "$job" "$out"
+}
+
+# Codes that a second attempt cannot mend are the job's own, and nothing is requeued; nor is what the user cancels.
+case_final() {
+    mkdir -p "$out" && cp -r "$work/undisturbed/plan" "$out" # a sweep begun with other options
+    submit_sweep "$out" -- --null-speed 20 --resize 300
+    wait_state "$job" FAILED 60
+    [ "$(job_field "$job" ExitCode)" = 2:0 ] || fail "exit code $(job_field "$job" ExitCode), expected 2:0"
+    grep -q 'eyesore ended with 2: starting it again would not help' "$out/slurm/job-$job.log" || fail "it does not say so"
+    [ "$(restarts "$job")" = 0 ] || fail "it was restarted"
+    out=$out-cancelled
+    submit_sweep "$out" -- "${slow[@]}"
+    wait_parts "$out" 3
+    scancel "$job"
+    wait_state "$job" CANCELLED 30
+    sleep 2
+    [ "$(job_field "$job" JobState)" = CANCELLED ] || fail "a cancelled job is $(job_field "$job" JobState)"
+}
+
+# A host whose GPU failed is left out by the next attempt; a second job for the same folder is refused meanwhile.
+case_left_out() {
+    submit_sweep "$out" -- "${slow[@]}"
+    wait_parts "$out" 5
+    ! "$submit" sweep --manifest "$manifest" --out "$out" --nodes 4 -- "${scan[@]}" 2>"$work/submit.log" ||
+        fail "a second job for the same folder was not refused"
+    grep -q "is being swept, or about to be, by job $job" "$work/submit.log" || fail "it does not name job $job"
+    mkdir -p "$out/attempts"
+    echo 'time=2026-11-25T07:13:42Z event=device_failed rank=2 host=n2 device="GPU 0" detail="sticky error 719"' \
+        >>"$out/attempts/20261125T071342Z-rank2.log"
+    scancel --batch --signal=USR1 "$job"
+    completed "$job" "$out"
+    grep -q 'event=host_left_out rank=-1 host=n2 ' "$out"/attempts/*-batch.log || fail "n2 was not left out"
+    h5dump -a /run/hosts "$out/sweep.h5" | grep -q '(0): "n1 n3 n4"' || {
+        h5dump -a /run/hosts "$out/sweep.h5" >&2
+        fail "the second attempt did not run on n1, n3 and n4"
+    }
 }

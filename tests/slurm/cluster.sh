@@ -122,6 +122,7 @@ cluster_node_init() {
 node_boot() {
     local i=${1#n} init=
     mkdir -p "$cluster/spool.$1" "$cluster/tmp.$1"
+    # shellcheck disable=SC2016 # the node expands it
     unshare --net --mount --pid --ipc --uts --fork --kill-child --mount-proc \
         bash -c '. "$1"; cluster_node_init "$2"' node "${BASH_SOURCE[0]}" "$1" \
         </dev/null >"$cluster/log/$1.init" 2>&1 &
@@ -169,6 +170,19 @@ controller_kill() {
     while kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null; do sleep 0.02; done
 }
 
+# cluster_mend: every node up, wired and idle again, whatever a case did to it.
+cluster_mend() {
+    local i
+    for ((i = 1; i <= CLUSTER_NODES; i++)); do
+        if ip link show "veth$i" >/dev/null 2>&1; then net_heal "n$i"; else node_boot "n$i"; fi
+        case $(sinfo -h -p pool -n "n$i" -o %t) in
+        idle) ;;
+        *) scontrol update nodename="n$i" state=resume 2>/dev/null || true ;; # it may be up already
+        esac
+    done
+    cluster_wait_idle "$CLUSTER_NODES"
+}
+
 # cluster_wait_idle N: until N nodes are idle.
 cluster_wait_idle() {
     for ((try = 0; try < 600; try++)); do
@@ -191,6 +205,9 @@ cluster_start() {
     ip link add name br0 type bridge
     ip addr add "$CLUSTER_NET.254/24" dev br0
     ip link set br0 up
+    { echo "127.0.0.1 localhost" && echo "$CLUSTER_NET.254 ctl"; } >"$cluster/hosts"
+    for ((i = 1; i <= CLUSTER_NODES; i++)); do echo "$CLUSTER_NET.$i n$i"; done >>"$cluster/hosts"
+    mount --bind "$cluster/hosts" /etc/hosts
     head -c 128 /dev/urandom >"$cluster/munge/key"
     chmod 600 "$cluster/munge/key"
     munged --force --key-file="$cluster/munge/key" --socket="$cluster/munge/socket" --pid-file="$cluster/munge/pid" \

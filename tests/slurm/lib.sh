@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2034,SC2154
+# shellcheck shell=bash disable=SC2034,SC2154,SC2015
 # What the cases share; sourced by run.sh inside the virtual cluster, after tests/mpi/lib.sh (weights, catalogue,
 # same_sweep) and cluster.sh.
 #
@@ -15,7 +15,7 @@ prepare() {
     manifest=$work/catalogue.tsv
     catalogue "$manifest" 1
     scan=(--root "$root" --stage "a=$work/a.safetensors@0.5" --stage "b=$work/b.safetensors@0.5" --engine null
-        --precision f32 --threads 1 --shard-rows 10)
+        --precision f32 --order given --threads 1 --shard-rows 10)
     TIMEOUT=100 expect 0 0 scan --manifest "$manifest" --out "$work/undisturbed" "${scan[@]}" --progress none
     undisturbed=$work/undisturbed/sweep.h5
     n_shards=$(n_parts "$work/undisturbed")

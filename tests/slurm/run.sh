@@ -1,4 +1,5 @@
 #!/bin/bash
+# shellcheck disable=SC2034,SC2154 # what lib.sh, cases.sh and tests/mpi/lib.sh use and set
 # The cases of cases.sh on one virtual cluster: tests/slurm/run.sh [CASE...]; without a name, the short selection.
 # By hand: EYESORE=build/eyesore tests/slurm/run.sh usr1. Exit code 77: this machine cannot run it, and why.
 # EYESORE_KEEP=1 leaves the folder, as does a failure.
