@@ -5,7 +5,7 @@
 # A host is to be avoided when its GPU reported a fault (event=device_failed), or when two attempts failed on it:
 # event=node_failed, event=stalled, an event=shard_failed or event=end whose cause or outcome is the place, or ranks of
 # it that began and never ended. An attempt that failed on more than half of its hosts says nothing of a host (the
-# storage, say, or the whole job killed), and is passed over.
+# storage, say, or the whole job killed), and is passed over; ranks that never ended count only where no event tells more.
 set -eu
 export LC_ALL=C
 
@@ -35,12 +35,18 @@ awk -v now="$now" '
         sub(/ .*/, "", rest)
         return rest
     }
+    # What an event names explains the ranks that never ended as well: the others were killed along with it.
     function fail(attempt, host, why) {
-        if (!((attempt, host) in failed)) failed[attempt, host] = why
+        explained[attempt] = 1
+        remember(attempt, host, why)
+    }
+    function remember(attempt, host, why) {
+        if (!((attempt, host) in failed)) order[++n_order] = attempt SUBSEP host
+        failed[attempt, host] = why
     }
     # The ranks of a file that ended are known at its end; a file is one attempt of one rank.
     function close_file() {
-        if (open_since != "") fail(open_since, open_host, "a rank began and never ended")
+        if (open_since != "") { n_open++; open_attempt[n_open] = open_since; open_on[n_open] = open_host }
         open_since = ""
         attempt = "?"
     }
@@ -48,7 +54,10 @@ awk -v now="$now" '
     { event = value("event"); host = value("host"); detail = value("detail") }
     event == "begin" {
         attempt = inner(detail, "job") "/" (inner(detail, "restart") + 0)
-        if (inner(detail, "job") == "-" || inner(detail, "job") == "") attempt = FILENAME
+        if (inner(detail, "job") == "-" || inner(detail, "job") == "") { # outside Slurm
+            attempt = FILENAME
+            sub(/-rank[^/]*$/, "", attempt)
+        }
         began[attempt, host] = 1
         open_since = attempt
         open_host = host
@@ -63,17 +72,19 @@ awk -v now="$now" '
     event == "device_failed" && !(host in device) { device[host] = detail == "" ? "its GPU failed" : detail }
     END {
         close_file()
+        for (i = 1; i <= n_open; i++)
+            if (!(open_attempt[i] in explained)) remember(open_attempt[i], open_on[i], "a rank began and never ended")
         for (key in began) { split(key, part, SUBSEP); n_hosts[part[1]]++ }
         for (key in failed) { split(key, part, SUBSEP); n_failed[part[1]]++ }
-        for (key in failed) {
-            split(key, part, SUBSEP)
+        for (i = 1; i <= n_order; i++) {
+            split(order[i], part, SUBSEP)
             if (part[1] == now) continue
             if (2 * n_failed[part[1]] > n_hosts[part[1]] && n_hosts[part[1]] > 0) continue
             times[part[2]]++
-            why[part[2]] = failed[key]
+            why[part[2]] = failed[order[i]]
         }
         for (host in times)
             if (times[host] >= 2 && !(host in device))
-                print host "\t" times[host] " attempts failed on it, the last known: " why[host]
+                print host "\t" times[host] " attempts failed on it, the last: " why[host]
         for (host in device) print host "\tits GPU failed: " device[host]
     }' "${files[@]}" | sort
