@@ -5,7 +5,8 @@
 # A host is to be avoided when its GPU reported a fault (event=device_failed), or when two attempts failed on it:
 # event=node_failed, event=stalled, an event=shard_failed or event=end whose cause or outcome is the place, or ranks of
 # it that began and never ended. An attempt that failed on more than half of its hosts says nothing of a host (the
-# storage, say, or the whole job killed), and is passed over; ranks that never ended count only where no event tells more.
+# storage, say, or the whole job killed), and is passed over; a shard that failed on several hosts is itself the fault;
+# ranks that never ended count only where no event tells more.
 set -eu
 export LC_ALL=C
 
@@ -52,6 +53,7 @@ awk -v now="$now" '
     }
     FNR == 1 { close_file() }
     { event = value("event"); host = value("host"); detail = value("detail") }
+    { sub(/\..*/, "", host) } # ranks may know it with its domain, Slurm seldom does
     event == "begin" {
         attempt = inner(detail, "job") "/" (inner(detail, "restart") + 0)
         if (inner(detail, "job") == "-" || inner(detail, "job") == "") { # outside Slurm
@@ -67,13 +69,25 @@ awk -v now="$now" '
         if (inner(detail, "outcome") == "place") fail(attempt, host, "a fault of the place")
     }
     event == "stalled" { fail(attempt, host, "stalled") }
-    event == "shard_failed" { fail(attempt, host, "a shard failed (" inner(detail, "cause") ")") }
+    event == "shard_failed" {
+        explained[attempt] = 1
+        shard = inner(detail, "shard")
+        if (!((shard, host) in shard_on)) hosts_of[shard]++
+        shard_on[shard, host] = 1
+        n_shard++
+        shard_attempt[n_shard] = attempt
+        shard_host[n_shard] = host
+        shard_of[n_shard] = shard
+        shard_why[n_shard] = "a shard failed (" inner(detail, "cause") ")"
+    }
     event == "node_failed" { fail(inner(detail, "job") "/" (inner(detail, "restart") + 0), host, "the node failed") }
     event == "device_failed" && !(host in device) { device[host] = detail == "" ? "its GPU failed" : detail }
     END {
         close_file()
         for (i = 1; i <= n_open; i++)
             if (!(open_attempt[i] in explained)) remember(open_attempt[i], open_on[i], "a rank began and never ended")
+        for (i = 1; i <= n_shard; i++)
+            if (hosts_of[shard_of[i]] == 1) remember(shard_attempt[i], shard_host[i], shard_why[i])
         for (key in began) { split(key, part, SUBSEP); n_hosts[part[1]]++ }
         for (key in failed) { split(key, part, SUBSEP); n_failed[part[1]]++ }
         for (i = 1; i <= n_order; i++) {

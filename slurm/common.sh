@@ -35,11 +35,10 @@ note_attempt() {
         >>"$out/slurm/attempts"
 }
 
-# note_host EVENT HOST DETAIL: to OUT/attempts, as the ranks do, for `eyesore status` and for avoid.sh.
+# note_host FILE EVENT HOST DETAIL: to OUT/attempts, as the ranks do, for `eyesore status` and for avoid.sh.
 note_host() {
     mkdir -p "$out/attempts"
-    echo "time=$(date -u +%FT%TZ) event=$1 rank=-1 host=$2 device=\"\" detail=\"$3\"" \
-        >>"$out/attempts/$begun-batch.log"
+    echo "time=$(date -u +%FT%TZ) event=$2 rank=-1 host=$3 device=\"\" detail=\"$4\"" >>"$1"
 }
 
 # Unix seconds at which Slurm ends the job; 0 where it has no limit or cannot be asked.
@@ -54,9 +53,14 @@ job_end() {
 
 # Nodes of the job's attempt before this one that are down now, or were started again since: the attempt lost them.
 note_failed_nodes() {
-    local before nodes since line name state boot
-    before=$(grep -s "event=begin job=$SLURM_JOB_ID restart=$((restart - 1)) " "$out/slurm/attempts" | tail -n 1)
+    local before nodes since line name state boot last file
+    last="job=$SLURM_JOB_ID restart=$((restart - 1)) "
+    before=$(grep -s "event=begin $last" "$out/slurm/attempts" | tail -n 1)
     [ -n "$before" ] || return 0
+    # Beside what that attempt's ranks noted, where there is any: it explains their silence.
+    file=$(grep -ls "event=begin .*\"$last" "$out"/attempts/*-rank0.log | tail -n 1)
+    file=${file:-$out/attempts/$begun-rank0.log}
+    file=${file%-rank0.log}-batch.log
     nodes=${before##* nodes=}
     since=${before#* unix=}
     since=${since%% *}
@@ -72,7 +76,7 @@ note_failed_nodes() {
         DOWN* | FAIL* | ERROR* | *'*'* | *NOT_RESPONDING*) ;;
         *) [ "$boot" -gt "$since" ] || continue ;;
         esac
-        note_host node_failed "$name" "job=$SLURM_JOB_ID restart=$((restart - 1)) state=$state"
+        note_host "$file" node_failed "$name" "${last}state=$state"
         note_attempt lost_node "host=$name of=$((restart - 1))"
         say "node $name failed during attempt $((restart - 1)) (it is $state)"
     done
@@ -84,13 +88,13 @@ choose_nodes() {
     local host why left=() out_of=() reasons=()
     local -A bad
     while IFS=$'\t' read -r host why; do
-        bad[$host]=$why
+        bad[${host%%.*}]=$why
     done < <("$slurm_dir/avoid.sh" "$out" "$SLURM_JOB_ID" "$restart")
     mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
     for host in "${nodes[@]}"; do
-        if [ -n "${bad[$host]:-}" ]; then
+        if [ -n "${bad[${host%%.*}]:-}" ]; then
             out_of+=("$host")
-            reasons+=("${bad[$host]}")
+            reasons+=("${bad[${host%%.*}]}")
         else
             left+=("$host")
         fi
@@ -102,7 +106,7 @@ choose_nodes() {
         return 0
     fi
     for i in "${!out_of[@]}"; do
-        note_host host_left_out "${out_of[i]}" "job=$SLURM_JOB_ID restart=$restart why=${reasons[i]}"
+        note_host "$out/attempts/$begun-batch.log" host_left_out "${out_of[i]}" "job=$SLURM_JOB_ID restart=$restart why=${reasons[i]}"
         say "host ${out_of[i]} is left out: ${reasons[i]}"
     done
     nodes=("${left[@]}")

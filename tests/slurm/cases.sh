@@ -233,3 +233,61 @@ case_left_out() {
         fail "the second attempt did not run on n1, n3 and n4"
     }
 }
+
+# refused TEXT OPTION...: submit with these options says so, and submits nothing.
+refused() {
+    local text=$1 jobs
+    shift
+    jobs=$(squeue -h | wc -l)
+    ! "$submit" "$@" >"$work/stdout" 2>"$work/submit.log" || fail "submit takes: $*"
+    grep -qF -- "$text" "$work/submit.log" || { cat "$work/submit.log" >&2; fail "submit does not say '$text' to: $*"; }
+    [ "$(squeue -h | wc -l)" = "$jobs" ] || fail "it submitted something all the same: $*"
+}
+
+# What submit checks before a job waits for its nodes.
+case_checks() {
+    local good=(sweep --manifest "$manifest" --out "$out" --nodes 4 --check-only) weights=$work/weights
+    mkdir -p "$weights" "$work/a b"
+    cp "$work/a.safetensors" "$work/a b/it's.safetensors"
+    head -c 5000 "$work/a.safetensors" >"$weights/cut.safetensors"
+    : >"$work/empty.tsv"
+    refused "say what to submit"
+    refused "unknown option --node" sweep --node 4
+    refused "options of eyesore scan stand behind --" sweep --stage x
+    refused "--nodes is missing" sweep --manifest "$manifest" --out "$out" -- "${scan[@]}"
+    refused "--nodes '4x' is not a number" sweep --manifest "$manifest" --out "$out" --nodes 4x -- "${scan[@]}"
+    refused "no such file" sweep --manifest "$work/none.tsv" --out "$out" --nodes 4 -- "${scan[@]}"
+    refused "it is empty" sweep --manifest "$work/empty.tsv" --out "$out" --nodes 4 -- "${scan[@]}"
+    refused "no stage is given" "${good[@]}"
+    refused "cut.safetensors" "${good[@]}" -- --stage "a=$weights/cut.safetensors@0.5"
+    refused "did you mean --resize" "${good[@]}" -- "${scan[@]}" --resise 256
+    refused "cannot be made" sweep --manifest "$manifest" --out /proc/none --nodes 4 -- "${scan[@]}"
+    refused "there is none" "${good[@]}" --partition nowhere -- "${scan[@]}"
+    refused "the job needs 6" sweep --manifest "$manifest" --out "$out" --nodes 8 -- "${scan[@]}"
+    refused "0 of its nodes have 3 GPUs" "${good[@]}" --gpus-per-node 3 -- "${scan[@]}"
+    refused "each rank needs a GPU of its own" "${good[@]}" --ranks-per-node 3 -- --stage "a=$work/a.safetensors@0.5"
+    refused "is over the limit of partition pool, 2:00:00" "${good[@]}" --time 1-0 -- "${scan[@]}"
+    refused "give it as sbatch takes it" "${good[@]}" --time tomorrow -- "${scan[@]}"
+    refused "Slurm would not take the job" "${good[@]}" --sbatch --constraint=no_such_feature -- "${scan[@]}"
+    mkdir -p "$work/small" && mount -t tmpfs -o size=1M tmpfs "$work/small"
+    refused "MB free" sweep --manifest "$manifest" --out "$work/small/x" --nodes 4 -- "${scan[@]}" --limit 100000000
+    umount "$work/small"
+    # Seen from a node, where this folder is another.
+    mkdir -p "$work/here"
+    cp "$manifest" "$work/here/only.tsv"
+    for node in n1 n2 n3 n4; do on_node "$node" mount -t tmpfs tmpfs "$work/here"; done
+    refused "seen from a node: $work/here/only.tsv is not there" sweep --manifest "$work/here/only.tsv" --out "$out" \
+        --nodes 4 -- "${scan[@]}"
+    for node in n1 n2 n3 n4; do on_node "$node" umount "$work/here"; done
+    "$submit" "${good[@]}" --check-from-node yes -- "${scan[@]}" 2>"$work/submit.log" | grep -q "all checks passed" ||
+        fail "submit refuses what is right"
+    # Names with blanks and quotes come through all of it: submit, the command file, the job.
+    out=$work/a\ b/"it's a sweep"
+    job=$("$submit" sweep --manifest="$manifest" --out "$out" --nodes=2 --cpu -- --root "$root" --stage \
+        "a=$work/a b/it's.safetensors@0.5" --engine null --precision f32 --order given 2>"$work/submit.log") ||
+        { cat "$work/submit.log" >&2; fail "submit"; }
+    wait_state "$job" COMPLETED 60
+    [ -s "$out/sweep.h5" ] || fail "there is no $out/sweep.h5"
+    grep -qF "status $(printf %q "$out")" "$work/submit.log" ||
+        { cat "$work/submit.log" >&2; fail "the status command is not quoted"; }
+}

@@ -64,6 +64,16 @@ rank 1 0 6 n2 end "outcome=place"
 expect "many faults of one attempt are one" ""
 
 start
+for restart in 0 1; do
+    attempt 1 "$restart"
+    rank 1 "$restart" 5 n2 shard_failed "shard=3 cause=crash" end "outcome=resume"
+done
+expect "one host that shards fail on" "n2|2 attempts failed on it, the last: a shard failed (crash)"
+attempt 1 2
+rank 1 2 5 n4 shard_failed "shard=3 cause=crash" end "outcome=resume"
+expect "a shard that fails on others as well is the shard's fault" ""
+
+start
 for restart in 0 1 2; do
     for i in 1 2 3 4; do rank 1 "$restart" "$i" "n$i" end "outcome=place"; done
 done
