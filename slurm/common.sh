@@ -140,7 +140,7 @@ make_step() {
         # that leave together with exit code 2, 3 or 4 as well, and srun would answer 143 in its place.
         step=(srun --mpi=pmix --nodes="${#nodes[@]}" --ntasks="$n" --ntasks-per-node="$ranks_per_node"
             --nodelist="$(IFS=,; echo "${nodes[*]}")" --cpus-per-task="$cpus_per_rank" --cpu-bind=cores
-            --distribution=block:block --kill-on-bad-exit=0 --wait=60)
+            --distribution=block:block --kill-on-bad-exit=0 --wait=30)
         [ "$gpus_per_node" = 0 ] || step+=(--gpus-per-node="$gpus_per_node")
         step+=("${EYESORE_SRUN_OPTIONS[@]}")
     else
