@@ -16,7 +16,7 @@ PARTS ?=
 .PHONY: build sweep test test-cuda-all asan tsan format lint clean
 
 build:
-	@scripts/setup.sh build test
+	@scripts/setup.sh build test slurm
 	@cmake --preset release
 	@cmake --build --preset release -j $(JOBS)
 

@@ -20,7 +20,7 @@ git ls-files -z '*.c' | grep -zvE '^(bench|tests|kernels/cuda)/|onednn_v' |
     { grep -E 'warning:|error:' build/clang-tidy.log >&2; failed=1; }
 
 echo "lint: shellcheck" >&2
-git ls-files -z '*.sh' '.ci/run' | xargs -0 shellcheck || failed=1
+git ls-files -z '*.sh' '*.sbatch' slurm/submit slurm/site.env.example '.ci/run' | xargs -0 shellcheck || failed=1
 
 if [ "$failed" = 0 ]; then echo "lint: clean" >&2; fi
 exit "$failed"
