@@ -3,7 +3,7 @@
 # Each call of a kind fails in turn, over a whole small sweep: the program ends with a documented exit code and
 # a message, nothing is lost, and the same command ends with the same sweep.h5.
 #
-#   tests/faults/calls.sh [CALL...]       write fsync rename open mkdir link mmap fork thread malloc (default: all)
+#   tests/faults/calls.sh [CALL...]       write close fsync rename open mkdir link mmap fork thread malloc (default: all)
 #   STRIDE=k    every k-th call only      (default 1; of malloc, which is called often, every MALLOC_STRIDE-th,
 #               by default 13 times that)
 #   OFFSET=n    from the n-th on          (counted from 0)
@@ -25,9 +25,9 @@ else
     faulty_program=(env "ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=1:fast_unwind_on_malloc=0" "$EYESORE_WRAPPED")
     [ $# -gt 0 ] || set -- malloc
 fi
-[ $# -gt 0 ] || set -- write fsync rename open mkdir link mmap fork thread malloc
+[ $# -gt 0 ] || set -- write close fsync rename open mkdir link mmap fork thread malloc
 # ENOSPC 28, EIO 5, EDQUOT 122, EROFS 30, ESTALE 116, EMFILE 24, EINTR 4, EACCES 13, ENOMEM 12, EAGAIN 11
-declare -A errnos=([write]="28 5 122 116 4" [fsync]="5 122 28" [rename]="30 13 5 28 116" [open]="5 116 24 4 30"
+declare -A errnos=([write]="28 5 122 116 4" [close]="28 5 122" [fsync]="5 122 28" [rename]="30 13 5 28 116" [open]="5 116 24 4 30"
     [mkdir]="28 122 30" [link]="5 28" [mmap]="12" [fork]="11 12" [thread]="11" [malloc]="12")
 
 weights
