@@ -1,14 +1,17 @@
 /*
  * For LD_PRELOAD: the $FAULT_AT-th call of one kind fails, once, with $FAULT_ERRNO (a number).
  *
- *     FAULT_CALL   write, fsync, rename, open, mkdir, link: counted where the file is below one of
- * $FAULT_PATHS (prefixes with ':' between them) mmap, fork, thread, malloc: counted where the program itself
- * calls (not one of its libraries) FAULT_COUNT  a file that gets the number of such calls at the end; with
- * FAULT_AT=0 nothing fails
+ * FAULT_CALL: what fails. write, close, fsync, rename, open, mkdir, link are counted where the file is below
+ * one of $FAULT_PATHS (prefixes with ':' between them); close: of files open for writing, whose second half
+ * is lost with it, as on a network file system that tells only then. mmap, fork, thread, malloc are counted
+ * where the program itself calls, not one of its libraries.
+ *
+ * FAULT_COUNT: a file that gets the number of such calls at the end; with FAULT_AT=0 nothing fails.
  *
  * It stands in for storage and memory that cannot be made to fail on request; the program under test is the
  * real one. Calls of forked children do not count.
  */
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -18,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -28,6 +32,9 @@
 int open64(const char *path, int flags, ...);
 int openat64(int folder, const char *path, int flags, ...);
 ssize_t pwrite64(int fd, const void *bytes, size_t n, off64_t offset);
+FILE *fopen64(const char *path, const char *mode);
+int ftruncate64(int fd, off64_t n);
+int posix_fallocate64(int fd, off64_t offset, off64_t n);
 void *mmap64(void *address, size_t n, int protection, int flags, int fd, off64_t offset);
 
 static struct {
@@ -181,6 +188,100 @@ OPEN(open64)
     }
 OPENAT(openat)
 OPENAT(openat64)
+
+#define OPENAT2 437 /* which has no function in the library */
+
+long syscall(long number, ...)
+{
+    long argument[6];
+    va_list list;
+
+    NEXT(syscall);
+    va_start(list, number);
+    for (int i = 0; i < 6; i++)
+        argument[i] = va_arg(list, long);
+    va_end(list);
+    if (number == OPENAT2 && fails_at("open", (int)argument[0], (const char *)argument[1]))
+        return -1;
+    return next(number, argument[0], argument[1], argument[2], argument[3], argument[4], argument[5]);
+}
+
+#define FOPEN(name)                                                                                          \
+    FILE *name(const char *path, const char *mode)                                                           \
+    {                                                                                                        \
+        NEXT(name);                                                                                          \
+        return fails_path("open", path) ? NULL : next(path, mode);                                           \
+    }
+FOPEN(fopen)
+FOPEN(fopen64)
+
+DIR *opendir(const char *path)
+{
+    NEXT(opendir);
+    return fails_path("open", path) ? NULL : next(path);
+}
+
+static bool fails_stream(FILE *file)
+{
+    return file != NULL && __fwritable(file) != 0 && fileno(file) >= 0 && fails_fd("write", fileno(file));
+}
+
+/* What a stream has kept back is lost where it cannot be written. */
+int fflush(FILE *file)
+{
+    NEXT(fflush);
+    if (!fails_stream(file))
+        return next(file);
+    int error = errno;
+    __fpurge(file);
+    errno = error;
+    return EOF;
+}
+
+int fclose(FILE *file)
+{
+    NEXT(fclose);
+    if (!fails_stream(file))
+        return next(file);
+    int error = errno;
+    __fpurge(file);
+    next(file);
+    errno = error;
+    return EOF;
+}
+
+int close(int fd)
+{
+    struct stat st;
+    NEXT(close);
+
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY || !fails_fd("close", fd))
+        return next(fd);
+    int error = errno;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && ftruncate(fd, st.st_size / 2) != 0)
+        abort();
+    next(fd);
+    errno = error;
+    return -1;
+}
+
+#define TRUNCATE(name, offset_type)                                                                          \
+    int name(int fd, offset_type n)                                                                          \
+    {                                                                                                        \
+        NEXT(name);                                                                                          \
+        return fails_fd("write", fd) ? -1 : next(fd, n);                                                     \
+    }
+TRUNCATE(ftruncate, off_t)
+TRUNCATE(ftruncate64, off64_t)
+
+#define ALLOCATE(name, offset_type)                                                                          \
+    int name(int fd, offset_type offset, offset_type n)                                                      \
+    {                                                                                                        \
+        NEXT(name);                                                                                          \
+        return fails_fd("write", fd) ? errno : next(fd, offset, n);                                          \
+    }
+ALLOCATE(posix_fallocate, off_t)
+ALLOCATE(posix_fallocate64, off64_t)
 
 ssize_t write(int fd, const void *bytes, size_t n)
 {
