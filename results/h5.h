@@ -76,6 +76,9 @@ enum status h5_get_string(hid_t file, const char *name, const char *path, const 
                           size_t size);
 enum status h5_get_u64s(hid_t file, const char *name, const char *path, const char *key, uint64_t *values,
                         size_t n);
+/* The same, of 1 .. n integers; OUT values: those that the file has not are 0. */
+enum status h5_get_u64s_upto(hid_t file, const char *name, const char *path, const char *key,
+                             uint64_t *values, size_t n);
 enum status h5_get_f64(hid_t file, const char *name, const char *path, const char *key, double *value);
 
 #endif

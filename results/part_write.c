@@ -4,6 +4,7 @@
  */
 #include "base/file.h"
 #include "results/attribute.h"
+#include "results/checksum.h"
 #include "results/half.h"
 #include "results/part.h"
 
@@ -178,6 +179,8 @@ static enum status write_field(hid_t file, const char *name, const struct part *
     TRY(h5_dataset_create(file, name, field, count));
     TRY(h5_dataset_open(file, name, field, &dataset, &made));
     TRY(h5_slab_write(dataset, name, field, 0, count, source));
+    TRY(checksum_put(dataset, name, field->path,
+                     checksum_bytes(source, (size_t)count * field_record_bytes(field))));
 out:
     if (dataset >= 0)
         H5Dclose(dataset);
@@ -209,6 +212,7 @@ static enum status write_attributes(hid_t file, const char *name, const struct p
     TRY(h5_put_u64s(file, name, "/", "counts_by_status", by_status, ITEM_STATUS_COUNT));
     TRY(h5_put_u64s(file, name, "/", "counts_by_verdict", by_verdict, SWEEP_VERDICT_COUNT));
     TRY(sweep_layout_write(file, name, part->layout));
+    TRY(checksum_seal_root(file, name));
 out:
     return rc;
 }
@@ -234,7 +238,17 @@ out:
     return rc;
 }
 
-enum status part_write(const struct part *part, const char *path, const char *run_fingerprint)
+/* file_write_new, but a part that is there already is no fault. */
+static enum status put_in_place(const char *path, const char *image, size_t size, bool *existed)
+{
+    bool made = false;
+    enum status rc = file_write_new(path, image, size, &made);
+
+    *existed = !made;
+    return rc;
+}
+
+enum status part_write(const struct part *part, const char *path, const char *run_fingerprint, bool *existed)
 {
     enum status rc = STATUS_OK;
     struct field_table table = {0};
@@ -260,7 +274,7 @@ enum status part_write(const struct part *part, const char *path, const char *ru
     TRY(take_image(file, path, &image, &size));
     h5_file_close(file);
     file = -1;
-    TRY(file_write(path, image, size));
+    TRY(put_in_place(path, image, size, existed));
 out:
     free(image);
     h5_file_close(file);

@@ -56,7 +56,7 @@ static void write_part(const struct plan *plan, uint64_t index, int64_t time_s)
     assert_int_equal(ledger_part_folder(OUT, index, path), STATUS_OK);
     assert_int_equal(file_make_folders(path), STATUS_OK);
     assert_int_equal(ledger_part_path(OUT, index, RUN, path), STATUS_OK);
-    assert_int_equal(part_write(part, path, RUN), STATUS_OK);
+    assert_int_equal(part_write(part, path, RUN, &(bool){false}), STATUS_OK);
     set_time(path, time_s);
     part_free(part);
     sweep_layout_free(&layout);

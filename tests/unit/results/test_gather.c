@@ -181,9 +181,12 @@ static void faults_are_named(void **state)
         const char *says;
     } faults[] = {
         {"missing", STATUS_UNRECONCILED, "part-1.h5: the part of shard 1 is missing"},
-        {"foreign", STATUS_MISMATCH, "part-1.h5: belongs to another run"},
-        {"truncated", STATUS_INPUT, "part-1.h5: the part of shard 1 is damaged"},
-        {"swapped", STATUS_UNRECONCILED, "part-1.h5: is shard 0"},
+        {"foreign", STATUS_RESUME, "part-1.h5: belongs to another run"},
+        {"truncated", STATUS_RESUME, "part-1.h5: the part of shard 1 is damaged"},
+        {"swapped", STATUS_RESUME, "part-1.h5: is shard 0"},
+        {"changed", STATUS_RESUME, "its attributes have the checksum"},
+        {"flipped", STATUS_RESUME, "/verdict has the checksum"},
+        {"earlier", STATUS_RESUME, "part-1.h5: / has no checksum"},
         {"lying", STATUS_UNRECONCILED, "status refused: 0 rows in the written file, 1 by the parts' counts"},
     };
     char output[OUTPUT_SIZE];

@@ -46,9 +46,11 @@ static int tear_down(void **state)
 static void write_sample(const struct fixture *fixture, uint64_t n_rows)
 {
     struct part *part;
+    bool existed;
 
+    unlink(fixture->path); /* the first one would win */
     assert_int_equal(sample_part(&fixture->layout, SAMPLE_MIXED, 3, 500, n_rows, &part), STATUS_OK);
-    assert_int_equal(part_write(part, fixture->path, SAMPLE_FINGERPRINT), STATUS_OK);
+    assert_int_equal(part_write(part, fixture->path, SAMPLE_FINGERPRINT, &existed), STATUS_OK);
     part_free(part);
 }
 
@@ -117,6 +119,7 @@ static void what_does_not_fit_is_refused(void **state)
     struct part_text none = {0};
     float map[6] = {0, 1, 2, 3, 4, 5};
     char text[2 * SWEEP_MESSAGE_WIDTH];
+    bool existed;
 
     assert_int_equal(part_create(&fixture->layout, 0, 0, 2, &part), STATUS_OK);
     assert_int_equal(part_set_item(part, 0, (struct part_text){"012345678901234567890", 21}, none, columns),
@@ -135,7 +138,8 @@ static void what_does_not_fit_is_refused(void **state)
     assert_int_equal(part->maps[0][0], HALF_NAN); /* the stage that was not run */
     assert_true(half_to_float(part->maps[0][6 + 2]) == 65504.0f);
     assert_int_equal(part_set_outcome(part, 0, ITEM_STATUS_COUNT, SWEEP_PASS, NULL), STATUS_INTERNAL);
-    assert_int_equal(part_write(part, fixture->path, SAMPLE_FINGERPRINT), STATUS_INTERNAL); /* not done */
+    assert_int_equal(part_write(part, fixture->path, SAMPLE_FINGERPRINT, &existed),
+                     STATUS_INTERNAL); /* not done */
     memset(text, 'x', sizeof(text));
     memcpy(text + SWEEP_MESSAGE_WIDTH - 1, "é\0", 3); /* its second byte would be the 193rd */
     assert_int_equal(part_set_outcome(part, 0, ITEM_CORRUPT, SWEEP_FAILED, text), STATUS_OK);
@@ -150,13 +154,15 @@ static void a_bad_place_leaves_nothing(void **state)
     struct fixture *fixture = *state;
     char *disk = sample_path(fixture->folder, "disk");
     struct part *part;
+    bool existed;
 
     assert_int_equal(sample_part(&fixture->layout, SAMPLE_MIXED, 0, 0, 2000, &part), STATUS_OK);
-    assert_int_equal(part_write(part, "/nonexistent-folder/part.h5", SAMPLE_FINGERPRINT), STATUS_INPUT);
+    assert_int_equal(part_write(part, "/nonexistent-folder/part.h5", SAMPLE_FINGERPRINT, &existed),
+                     STATUS_INPUT);
     assert_int_equal(file_make_folders(disk), STATUS_OK);
     if (mount("none", disk, "tmpfs", 0, "size=64k") == 0) {
         char *path = sample_path(disk, "part.h5");
-        enum status rc = part_write(part, path, SAMPLE_FINGERPRINT);
+        enum status rc = part_write(part, path, SAMPLE_FINGERPRINT, &existed);
         bool left = sample_has_temporary(disk) || access(path, F_OK) == 0;
         umount(disk);
         free(path);
