@@ -160,6 +160,32 @@ static hid_t make_space(const struct field *field, uint64_t count)
     return H5Screate_simple(1 + (int)field->n_inner, dims, NULL);
 }
 
+/* The groups on the way to `path`. H5Pset_create_intermediate_group would give them times, and no two files
+ * were alike. */
+static enum status make_groups(hid_t file, const char *name, const char *path, hid_t links)
+{
+    enum status rc = STATUS_OK;
+    char group[FIELD_PATH_SIZE];
+    hid_t options = H5Pcreate(H5P_GROUP_CREATE);
+
+    if (options < 0 || H5Pset_obj_track_times(options, false) < 0) {
+        rc = h5_fault(STATUS_INTERNAL, name, path);
+        goto out;
+    }
+    for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        snprintf(group, sizeof(group), "%.*s", (int)(slash - path), path);
+        if (H5Lexists(file, group, H5P_DEFAULT) > 0)
+            continue;
+        hid_t made = H5Gcreate2(file, group, links, options, H5P_DEFAULT);
+        H5_TRY(made, STATUS_INTERNAL, name, group);
+        H5Gclose(made);
+    }
+out:
+    if (options >= 0)
+        H5Pclose(options);
+    return rc;
+}
+
 enum status h5_dataset_create(hid_t file, const char *name, const struct field *field, uint64_t count)
 {
     enum status rc = STATUS_OK;
@@ -169,13 +195,13 @@ enum status h5_dataset_create(hid_t file, const char *name, const struct field *
     hid_t options = H5Pcreate(H5P_DATASET_CREATE);
     hid_t dataset = -1;
 
-    if (type < 0 || space < 0 || links < 0 || options < 0 || H5Pset_create_intermediate_group(links, 1) < 0 ||
-        H5Pset_char_encoding(links, H5T_CSET_UTF8) < 0 || H5Pset_layout(options, H5D_CONTIGUOUS) < 0 ||
-        H5Pset_fill_time(options, H5D_FILL_TIME_NEVER) < 0 ||
+    if (type < 0 || space < 0 || links < 0 || options < 0 || H5Pset_char_encoding(links, H5T_CSET_UTF8) < 0 ||
+        H5Pset_layout(options, H5D_CONTIGUOUS) < 0 || H5Pset_fill_time(options, H5D_FILL_TIME_NEVER) < 0 ||
         H5Pset_alloc_time(options, H5D_ALLOC_TIME_EARLY) < 0 || H5Pset_obj_track_times(options, false) < 0) {
         rc = h5_fault(STATUS_INTERNAL, name, field->path);
         goto out;
     }
+    TRY(make_groups(file, name, field->path, links));
     dataset = H5Dcreate2(file, field->path, type, space, links, options, H5P_DEFAULT);
     H5_TRY(dataset, STATUS_INTERNAL, name, field->path);
     H5_TRY(H5Dclose(dataset), STATUS_INTERNAL, name, field->path);

@@ -1,5 +1,6 @@
 /* Parts: what goes in comes out, what is wrong is refused, what is damaged is told and never crashes. */
 #include "base/file.h"
+#include "results/checksum.h"
 #include "results/half.h"
 #include "results/sweep_file.h"
 #include "sample.h"
@@ -229,6 +230,130 @@ static void cut_short(void **state)
     free(bytes);
 }
 
+static void read_whole(const struct fixture *fixture, char **bytes, size_t *size)
+{
+    assert_int_equal(file_read(fixture->path, 1 << 24, bytes, size), STATUS_OK);
+}
+
+/* Two ranks may write the same shard; also at another time and under another umask. */
+static void same_bytes_whoever_writes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct part *part;
+    char *first, *second;
+    size_t first_size, second_size;
+    bool existed = false;
+
+    write_sample(fixture, 200);
+    read_whole(fixture, &first, &first_size);
+    sleep(2); /* times in the file would have seconds */
+    write_sample(fixture, 200);
+    read_whole(fixture, &second, &second_size);
+    assert_int_equal(first_size, second_size);
+    assert_memory_equal(first, second, first_size);
+
+    /* The first one wins, whatever it is. */
+    assert_int_equal(sample_part(&fixture->layout, SAMPLE_ALL_PASS, 3, 500, 200, &part), STATUS_OK);
+    assert_int_equal(part_write(part, fixture->path, SAMPLE_FINGERPRINT, &existed), STATUS_OK);
+    assert_true(existed);
+    free(second);
+    read_whole(fixture, &second, &second_size);
+    assert_int_equal(first_size, second_size);
+    assert_memory_equal(first, second, first_size);
+    assert_false(sample_has_temporary(fixture->folder));
+    part_free(part);
+    free(first);
+    free(second);
+}
+
+/* All that a reader can see of a part, as one sum; 0 where the layout is not the run's, which the gather
+ * refuses. */
+static uint64_t sum_of_values(const struct fixture *fixture)
+{
+    struct sweep_file *file;
+    uint64_t sum = 0;
+    char slab[65536];
+
+    assert_int_equal(sweep_file_open(fixture->path, &file), STATUS_OK);
+    for (size_t i = 0; i < file->table.n; i++) {
+        const struct field *field = &file->table.fields[i];
+        size_t bytes = (size_t)file->n[i] * field_record_bytes(field);
+        assert_true(bytes <= sizeof(slab));
+        assert_int_equal(sweep_file_read(file, field->what, field->index, 0, file->n[i], slab), STATUS_OK);
+        sum = sum * 31 + checksum_bytes(slab, bytes);
+    }
+    sum = sum * 31 + checksum_bytes(&file->counts, sizeof(file->counts));
+    if (sweep_layout_difference(&fixture->layout, &file->layout, slab, sizeof(slab)))
+        sum = 0;
+    sweep_file_close(file);
+    return sum;
+}
+
+/* A bit flipped anywhere: found, or it is in none of the bytes that are read. */
+static void flipped_bits_are_found(void **state)
+{
+    struct fixture *fixture = *state;
+    struct part_counts counts;
+    char *bytes;
+    size_t size;
+    size_t n_found = 0, n_flipped = 0;
+    size_t step = getenv("EYESORE_TEST_ALL") != NULL ? 1 : 29;
+
+    write_sample(fixture, 20);
+    uint64_t whole = sum_of_values(fixture);
+    assert_int_equal(part_verify(fixture->path, &counts), STATUS_OK);
+    assert_int_equal(counts.n_rows, 20);
+    read_whole(fixture, &bytes, &size);
+    for (size_t at = 0; at < size; at += step, n_flipped++) {
+        bytes[at] = (char)(bytes[at] ^ 1 << at % 8);
+        assert_int_equal(file_write(fixture->path, bytes, size), STATUS_OK);
+        bytes[at] = (char)(bytes[at] ^ 1 << at % 8);
+        enum status rc = part_verify(fixture->path, &counts);
+        assert_true(rc == STATUS_INPUT || rc == STATUS_OK);
+        uint64_t sum = rc == STATUS_OK ? sum_of_values(fixture) : 0;
+        n_found += sum == 0;
+        if (sum != 0 && sum != whole)
+            fail_msg("byte %zu of %zu flipped, and not found", at, size);
+    }
+    print_message("%zu bits flipped, %zu found, the others are not read\n", n_flipped, n_found);
+    assert_true(n_found > n_flipped / 5);
+    free(bytes);
+}
+
+/* A block of zeros, as a file system leaves it after a crash, in any dataset and in the middle of the file.
+ */
+static void torn_blocks_are_found(void **state)
+{
+    struct fixture *fixture = *state;
+    struct part_counts counts;
+    struct sweep_file *file;
+    haddr_t at[64];
+    size_t n = 0;
+    char *bytes, *torn;
+    size_t size;
+
+    write_sample(fixture, 200);
+    assert_int_equal(sweep_file_open(fixture->path, &file), STATUS_OK);
+    for (size_t i = 0; i < file->table.n && n < 64; i++)
+        if (file->n[i] > 1)
+            at[n++] = H5Dget_offset(file->datasets[i]);
+    sweep_file_close(file);
+    assert_true(n > 15);
+    read_whole(fixture, &bytes, &size);
+    torn = malloc(size);
+    assert_non_null(torn);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(torn, bytes, size);
+        memset(torn + at[i], 0, size - at[i] < 512 ? size - at[i] : 512);
+        if (memcmp(torn, bytes, size) == 0)
+            continue; /* zeros already */
+        assert_int_equal(file_write(fixture->path, torn, size), STATUS_OK);
+        assert_int_equal(part_verify(fixture->path, &counts), STATUS_INPUT);
+    }
+    free(torn);
+    free(bytes);
+}
+
 static void names_of_columns(void **state)
 {
     struct sweep_layout layout;
@@ -269,6 +394,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(not_ours, set_up, tear_down),
         cmocka_unit_test_setup_teardown(changed_structure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cut_short, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(same_bytes_whoever_writes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(flipped_bits_are_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(torn_blocks_are_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_of_columns, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
