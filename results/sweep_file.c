@@ -87,6 +87,9 @@ static enum status check_count(struct sweep_file *file, size_t i, bool *failures
         *maps_known = true;
         break;
     }
+    if (file->n_failures > file->counts.n_rows || file->n_maps > file->counts.n_rows)
+        FAIL(STATUS_INPUT, "%s: %s has %" PRIu64 " entries, more than the %" PRIu64 " rows", file->path,
+             field->path, file->n[i], file->counts.n_rows);
     if (file->n[i] != expected)
         FAIL(STATUS_INPUT, "%s: %s has %" PRIu64 " entries, expected %" PRIu64, file->path, field->path,
              file->n[i], expected);
