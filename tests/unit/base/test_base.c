@@ -211,6 +211,7 @@ int main(void)
         cmocka_unit_test(test_file_whole_or_not_at_all),
         cmocka_unit_test(test_first_commit_wins),
         cmocka_unit_test(test_commit_without_noreplace),
+        cmocka_unit_test(test_faults_of_the_place),
         cmocka_unit_test(test_mode_and_names),
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_fingerprint),

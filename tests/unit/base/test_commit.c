@@ -17,14 +17,37 @@
 #include <unistd.h>
 
 /* What the file system is made to answer. */
-static int rename_error;     /* of renameat2; 0: what the real one says */
-static int link_error;       /* of link, without doing it; 0: what the real one says */
-static bool link_says_again; /* link is done, and its answer is lost: the repetition finds it there */
+static int rename_error;             /* of renameat2; 0: what the real one says */
+static int link_error;               /* of link, without doing it; 0: what the real one says */
+static int write_error, fsync_error; /* of every call; 0: what the real ones say */
+static int fsync_from;               /* the first so many fsyncs are well */
+static bool link_says_again;         /* link is done, and its answer is lost: the repetition finds it there */
 
 int __real_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
 int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags);
 int __real_link(const char *from, const char *to);
 int __wrap_link(const char *from, const char *to);
+
+ssize_t __real_write(int fd, const void *bytes, size_t size);
+ssize_t __wrap_write(int fd, const void *bytes, size_t size);
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t size)
+{
+    if (write_error == 0)
+        return __real_write(fd, bytes, size);
+    errno = write_error;
+    return -1;
+}
+
+int __wrap_fsync(int fd)
+{
+    if (fsync_error == 0 || fsync_from-- > 0)
+        return __real_fsync(fd);
+    errno = fsync_error;
+    return -1;
+}
 
 int __wrap_renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
@@ -140,6 +163,44 @@ void test_commit_without_noreplace(void **state)
     assert_int_equal(file_commit_new(temp, path, &existed), STATUS_PLACE);
     rename_error = 0;
     assert_int_equal(count_entries(), 0);
+}
+
+void test_faults_of_the_place(void **state)
+{
+    static const int errors[] = {ENOSPC, EDQUOT, EIO, EROFS, ESTALE};
+    char path[256];
+    bool made;
+    (void)state;
+
+    inside("kept", path);
+    assert_int_equal(file_write(path, "kept", 4), STATUS_OK);
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        write_error = errors[i];
+        enum status wrote = file_write(path, "other", 5);
+        enum status wrote_new = file_write_new(path, "other", 5, &made);
+        write_error = 0;
+        fsync_error = errors[i];
+        enum status synced = file_write(path, "other", 5);
+        enum status synced_new = file_write_new(path, "other", 5, &made);
+        fsync_error = 0;
+        assert_int_equal(wrote, STATUS_PLACE);
+        assert_int_equal(wrote_new, STATUS_PLACE);
+        assert_int_equal(synced, STATUS_PLACE);
+        assert_int_equal(synced_new, STATUS_PLACE);
+        assert_holds(path, "kept");
+        assert_int_equal(count_entries(), 1);
+    }
+    unlink(path);
+
+    /* The folder cannot be synced: it is told, though the file is whole and in place. */
+    fsync_error = EIO;
+    fsync_from = 1;
+    enum status rc = file_write_new(path, "kept", 4, &made);
+    fsync_error = 0;
+    assert_int_equal(rc, STATUS_PLACE);
+    assert_holds(path, "kept");
+    assert_int_equal(count_entries(), 1);
+    unlink(path);
 }
 
 void test_mode_and_names(void **state)

@@ -9,6 +9,7 @@ int count_entries(void);
 
 void test_first_commit_wins(void **state);
 void test_commit_without_noreplace(void **state);
+void test_faults_of_the_place(void **state);
 void test_mode_and_names(void **state);
 
 #endif

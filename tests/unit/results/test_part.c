@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -174,6 +176,54 @@ static void a_bad_place_leaves_nothing(void **state)
     }
     rmdir(disk);
     free(disk);
+    part_free(part);
+}
+
+/* A read-only file system and a limit on the size of files; parts that are finished stay as they are. */
+static void finished_parts_stay(void **state)
+{
+    struct fixture *fixture = *state;
+    char *disk = sample_path(fixture->folder, "disk");
+    char *other = sample_path(fixture->folder, "other.h5");
+    struct part_counts counts;
+    struct part *part;
+    bool existed;
+
+    write_sample(fixture, 200);
+    assert_int_equal(sample_part(&fixture->layout, SAMPLE_MIXED, 4, 700, 2000, &part), STATUS_OK);
+    struct rlimit was, small;
+    getrlimit(RLIMIT_FSIZE, &was);
+    small = (struct rlimit){10000, was.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    enum status rc = part_write(part, other, SAMPLE_FINGERPRINT, &existed);
+    setrlimit(RLIMIT_FSIZE, &was);
+    assert_int_equal(rc, STATUS_PLACE);
+    assert_int_equal(access(other, F_OK), -1);
+    assert_false(sample_has_temporary(fixture->folder));
+    assert_int_equal(part_verify(fixture->path, &counts), STATUS_OK);
+
+    assert_int_equal(file_make_folders(disk), STATUS_OK);
+    if (mount("none", disk, "tmpfs", 0, "size=4m") == 0) {
+        char *first = sample_path(disk, "first.h5");
+        char *second = sample_path(disk, "second.h5");
+        enum status made = part_write(part, first, SAMPLE_FINGERPRINT, &existed);
+        int again = mount("none", disk, "tmpfs", MS_REMOUNT | MS_RDONLY, "size=4m");
+        rc = part_write(part, second, SAMPLE_FINGERPRINT, &existed);
+        enum status kept = part_verify(first, &counts);
+        umount(disk);
+        free(first);
+        free(second);
+        assert_int_equal(again, 0);
+        assert_int_equal(made, STATUS_OK);
+        assert_int_equal(rc, STATUS_PLACE);
+        assert_int_equal(kept, STATUS_OK);
+    } else {
+        print_message("skipped: a read-only disk (no right to mount one: %s)\n", strerror(errno));
+    }
+    rmdir(disk);
+    free(disk);
+    free(other);
     part_free(part);
 }
 
@@ -391,6 +441,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_bad_place_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(finished_parts_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(not_ours, set_up, tear_down),
         cmocka_unit_test_setup_teardown(changed_structure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cut_short, set_up, tear_down),
