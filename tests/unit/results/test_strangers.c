@@ -9,6 +9,7 @@
 #include "results/sweep_file.h"
 #include "results/verdict.h"
 #include "sample.h"
+#include "strange.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -22,7 +23,6 @@
 
 #include <cmocka.h>
 
-#define N_ROWS 100
 #define MEMORY_MIB 600 /* of this process at its most; some of the files claim to have exabytes */
 
 static char *folder;
@@ -47,7 +47,8 @@ static int set_up(void **state)
     log_set_level(LOG_ERROR + 1); /* the errors are meant; quiet */
     h5_quiet();
     folder = sample_make_folder();
-    run("%s -n 1 %s %s %d %d mixed > /dev/null", MPIEXEC, GATHER_PROBE, folder, N_ROWS, N_ROWS);
+    strange_folder = folder;
+    run("%s -n 1 %s %s %d %d mixed > /dev/null", MPIEXEC, GATHER_PROBE, folder, STRANGE_ROWS, STRANGE_ROWS);
     return 0;
 }
 
@@ -57,310 +58,6 @@ static int tear_down(void **state)
     sample_remove_folder(folder);
     return 0;
 }
-
-/* How a dataset is made anew. */
-struct remake {
-    hid_t type;
-    int rank;
-    hsize_t dims[3];
-    hid_t options; /* H5P_DEFAULT, or closed by remake */
-};
-
-static void remake(hid_t file, const char *path, struct remake as)
-{
-    hid_t space = as.rank < 0 ? H5Screate(H5S_NULL) : H5Screate_simple(as.rank, as.dims, NULL);
-
-    assert_true(H5Ldelete(file, path, H5P_DEFAULT) >= 0);
-    hid_t made = H5Dcreate2(file, path, as.type, space, H5P_DEFAULT, as.options, H5P_DEFAULT);
-    if (made < 0)
-        fail_msg("%s cannot be made anew", path);
-    H5Dclose(made);
-    H5Sclose(space);
-    if (as.options != H5P_DEFAULT)
-        H5Pclose(as.options);
-}
-
-static hid_t string_type(size_t size)
-{
-    hid_t type = H5Tcopy(H5T_C_S1);
-    H5Tset_size(type, size);
-    H5Tset_strpad(type, H5T_STR_NULLPAD);
-    return type;
-}
-
-static void replace_attribute(hid_t file, const char *path, const char *key, hid_t type, int rank, hsize_t n,
-                              const void *value)
-{
-    hid_t object = H5Oopen(file, path, H5P_DEFAULT);
-    hid_t space = rank == 0 ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, &n, NULL);
-
-    if (H5Aexists(object, key) > 0)
-        H5Adelete(object, key);
-    hid_t made = H5Acreate2(object, key, type, space, H5P_DEFAULT, H5P_DEFAULT);
-    assert_true(made >= 0);
-    if (value != NULL)
-        assert_true(H5Awrite(made, type, value) >= 0);
-    H5Aclose(made);
-    H5Sclose(space);
-    H5Oclose(object);
-}
-
-static void no_verdict(hid_t file)
-{
-    H5Ldelete(file, "/verdict", H5P_DEFAULT);
-}
-
-static void no_items(hid_t file)
-{
-    H5Ldelete(file, "/items", H5P_DEFAULT);
-}
-
-static void no_format(hid_t file)
-{
-    H5Adelete(file, "format");
-}
-
-static void scores_are_doubles(hid_t file)
-{
-    remake(file, "/stages/resnet50/score", (struct remake){H5T_IEEE_F64LE, 1, {N_ROWS}, H5P_DEFAULT});
-}
-
-static void ids_are_pointers(hid_t file)
-{
-    remake(file, "/items/id", (struct remake){string_type(H5T_VARIABLE), 1, {N_ROWS}, H5P_DEFAULT});
-}
-
-static void ids_are_huge(hid_t file)
-{
-    remake(file, "/items/id", (struct remake){string_type((size_t)1 << 30), 1, {N_ROWS}, H5P_DEFAULT});
-}
-
-static void statuses_are_a_matrix(hid_t file)
-{
-    remake(file, "/items/status", (struct remake){H5T_STD_U8LE, 2, {N_ROWS, 1 << 20}, H5P_DEFAULT});
-}
-
-static void statuses_are_nothing(hid_t file)
-{
-    remake(file, "/items/status", (struct remake){H5T_STD_U8LE, -1, {0}, H5P_DEFAULT});
-}
-
-/* 2^60 bytes that were never written: HDF5 would make zeros of them. */
-static void uris_are_an_exabyte(hid_t file)
-{
-    remake(file, "/items/uri/bytes", (struct remake){H5T_STD_U8LE, 1, {(hsize_t)1 << 60}, H5P_DEFAULT});
-}
-
-/* As -1 reads in an unsigned file format. */
-static void failures_are_negative(hid_t file)
-{
-    hid_t options = H5Pcreate(H5P_DATASET_CREATE);
-    H5Pset_chunk(options, 1, &(hsize_t){1024});
-    remake(file, "/failures/row", (struct remake){H5T_STD_U64LE, 1, {(hsize_t)INT64_MAX - 1}, options});
-}
-
-static void maps_without_number(hid_t file)
-{
-    hid_t options = H5Pcreate(H5P_DATASET_CREATE);
-    H5Pset_chunk(options, 1, &(hsize_t){1024});
-    remake(file, "/heatmaps/row", (struct remake){H5T_STD_U64LE, 1, {(hsize_t)1 << 40}, options});
-}
-
-/* Every dataset of rows as long as n_rows says: all agree, and none has any room in the file. */
-static void rows_for_years(hid_t file)
-{
-    static const char *const bytes[] = {"/items/status", "/verdict", "/items/orientation", "/items/probed"};
-    const hsize_t n = (hsize_t)1 << 44;
-
-    replace_attribute(file, "/", "n_rows", H5T_STD_U64LE, 0, 1, &n);
-    for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++)
-        remake(file, bytes[i], (struct remake){H5T_STD_U8LE, 1, {n}, H5P_DEFAULT});
-    remake(file, "/items/width", (struct remake){H5T_STD_I32LE, 1, {n}, H5P_DEFAULT});
-    remake(file, "/items/height", (struct remake){H5T_STD_I32LE, 1, {n}, H5P_DEFAULT});
-    remake(file, "/items/id", (struct remake){string_type(20), 1, {n}, H5P_DEFAULT});
-    remake(file, "/items/uri/offset", (struct remake){H5T_STD_U64LE, 1, {n + 1}, H5P_DEFAULT});
-}
-
-static void rows_overflow(hid_t file)
-{
-    replace_attribute(file, "/", "n_rows", H5T_STD_U64LE, 0, 1, &(uint64_t){UINT64_MAX});
-}
-
-static void offsets_overflow(hid_t file)
-{
-    uint64_t offsets[N_ROWS + 1] = {0};
-    hid_t dataset = H5Dopen2(file, "/items/uri/offset", H5P_DEFAULT);
-
-    for (int i = 1; i <= N_ROWS; i++)
-        offsets[i] = UINT64_MAX - (uint64_t)N_ROWS + (uint64_t)i;
-    assert_true(H5Dwrite(dataset, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, offsets) >= 0);
-    H5Dclose(dataset);
-}
-
-static void statuses_outside(hid_t file)
-{
-    uint8_t values[N_ROWS];
-    hid_t dataset = H5Dopen2(file, "/items/status", H5P_DEFAULT);
-    hid_t type = H5Dget_type(dataset);
-
-    memset(values, 200, sizeof(values));
-    assert_true(H5Dwrite(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
-    H5Tclose(type);
-    H5Dclose(dataset);
-}
-
-static void other_bytes(hid_t file)
-{
-    char path[4096];
-    hid_t options = H5Pcreate(H5P_DATASET_CREATE);
-
-    snprintf(path, sizeof(path), "%s/sweep.h5", folder); /* any file with enough bytes */
-    H5Pset_external(options, path, 0, N_ROWS);
-    remake(file, "/verdict", (struct remake){H5T_STD_U8LE, 1, {N_ROWS}, options});
-}
-
-static void virtual_bytes(hid_t file)
-{
-    hid_t options = H5Pcreate(H5P_DATASET_CREATE);
-    hid_t space = H5Screate_simple(1, &(hsize_t){N_ROWS}, NULL);
-
-    H5Pset_virtual(options, space, "sweep.h5", "/verdict", space);
-    remake(file, "/verdict", (struct remake){H5T_STD_U8LE, 1, {N_ROWS}, options});
-    H5Sclose(space);
-}
-
-static void one_huge_chunk(hid_t file)
-{
-    hid_t options = H5Pcreate(H5P_DATASET_CREATE);
-
-    H5Pset_chunk(options, 1, &(hsize_t){(hsize_t)1 << 31});
-    H5Pset_deflate(options, 9);
-    hid_t space = H5Screate_simple(1, &(hsize_t){N_ROWS}, &(hsize_t){H5S_UNLIMITED});
-    H5Ldelete(file, "/verdict", H5P_DEFAULT);
-    hid_t made = H5Dcreate2(file, "/verdict", H5T_STD_U8LE, space, H5P_DEFAULT, options, H5P_DEFAULT);
-    assert_true(made >= 0);
-    H5Dclose(made);
-    H5Sclose(space);
-    H5Pclose(options);
-}
-
-static void soft_link(hid_t file)
-{
-    assert_true(H5Lmove(file, "/verdict", file, "/elsewhere", H5P_DEFAULT, H5P_DEFAULT) >= 0);
-    assert_true(H5Lcreate_soft("/elsewhere", file, "/verdict", H5P_DEFAULT, H5P_DEFAULT) >= 0);
-}
-
-static void soft_group(hid_t file)
-{
-    assert_true(H5Lmove(file, "/items", file, "/elsewhere", H5P_DEFAULT, H5P_DEFAULT) >= 0);
-    assert_true(H5Lcreate_soft("/elsewhere", file, "/items", H5P_DEFAULT, H5P_DEFAULT) >= 0);
-}
-
-static void external_link(hid_t file)
-{
-    H5Ldelete(file, "/verdict", H5P_DEFAULT);
-    assert_true(H5Lcreate_external("sweep.h5", "/verdict", file, "/verdict", H5P_DEFAULT, H5P_DEFAULT) >= 0);
-}
-
-static void soft_stages(hid_t file)
-{
-    assert_true(H5Lmove(file, "/stages", file, "/elsewhere", H5P_DEFAULT, H5P_DEFAULT) >= 0);
-    assert_true(H5Lcreate_soft("/elsewhere", file, "/stages", H5P_DEFAULT, H5P_DEFAULT) >= 0);
-}
-
-static void external_stage(hid_t file)
-{
-    H5Ldelete(file, "/stages/resnet50", H5P_DEFAULT);
-    assert_true(H5Lcreate_external("sweep.h5", "/stages/resnet50", file, "/stages/resnet50", H5P_DEFAULT,
-                                   H5P_DEFAULT) >= 0);
-}
-
-static void pointer_in_an_attribute(hid_t file)
-{
-    const char *text = "0123";
-    replace_attribute(file, "/", "run_fingerprint", string_type(H5T_VARIABLE), 0, 1, &text);
-}
-
-static void a_huge_attribute(hid_t file)
-{
-    replace_attribute(file, "/", "heatmaps", string_type((size_t)1 << 20), 0, 1, NULL);
-}
-
-static void huge_integers(hid_t file)
-{
-    hid_t type = H5Tcopy(H5T_STD_U64LE);
-    H5Tset_size(type, 60000);
-    replace_attribute(file, "/", "n_rows", type, 0, 1, NULL);
-}
-
-static void too_many_statuses(hid_t file)
-{
-    uint64_t counts[ITEM_STATUS_COUNT + 1] = {N_ROWS};
-    replace_attribute(file, "/", "counts_by_status", H5T_STD_U64LE, 1, ITEM_STATUS_COUNT + 1, counts);
-}
-
-static void maps_of_a_gigacell(hid_t file)
-{
-    replace_attribute(file, "/stages/resnet50", "map_height", H5T_STD_U64LE, 0, 1, &(uint64_t){1u << 30});
-}
-
-static void maps_below_zero(hid_t file)
-{
-    replace_attribute(file, "/stages/resnet50", "map_width", H5T_STD_I64LE, 0, 1, &(int64_t){-2});
-}
-
-static void thousands_of_stages(hid_t file)
-{
-    char path[64];
-
-    for (int i = 0; i < 3000; i++) {
-        snprintf(path, sizeof(path), "/stages/s%d", i);
-        H5Gclose(H5Gcreate2(file, path, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
-    }
-}
-
-typedef void change(hid_t file);
-
-static const struct {
-    const char *name;
-    change *change;
-} changes[] = {
-#define C(name)                                                                                              \
-    {                                                                                                        \
-#name, name                                                                                          \
-    }
-    C(no_verdict),
-    C(no_items),
-    C(no_format),
-    C(scores_are_doubles),
-    C(ids_are_pointers),
-    C(ids_are_huge),
-    C(statuses_are_a_matrix),
-    C(statuses_are_nothing),
-    C(uris_are_an_exabyte),
-    C(failures_are_negative),
-    C(maps_without_number),
-    C(rows_for_years),
-    C(rows_overflow),
-    C(offsets_overflow),
-    C(statuses_outside),
-    C(other_bytes),
-    C(virtual_bytes),
-    C(one_huge_chunk),
-    C(soft_link),
-    C(soft_group),
-    C(soft_stages),
-    C(external_link),
-    C(external_stage),
-    C(pointer_in_an_attribute),
-    C(a_huge_attribute),
-    C(huge_integers),
-    C(too_many_statuses),
-    C(maps_of_a_gigacell),
-    C(maps_below_zero),
-    C(thousands_of_stages),
-#undef C
-};
 
 static hid_t open_to_change(const char *path)
 {
@@ -411,14 +108,14 @@ static void changed_sweeps_are_told(void **state)
 
     (void)state;
     assert_int_equal(read_all(sweep), STATUS_OK);
-    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+    for (size_t i = 0; i < strange_n_changes; i++) {
         run("cp %s %s", sweep, path);
         hid_t file = open_to_change(path);
-        changes[i].change(file);
+        strange_changes[i].change(file);
         assert_true(H5Fclose(file) >= 0);
         enum status rc = read_all(path);
         if (rc != STATUS_INPUT)
-            fail_msg("%s: %s", changes[i].name, status_name(rc));
+            fail_msg("%s: %s", strange_changes[i].name, status_name(rc));
         assert_little_memory();
     }
     free(sweep);
@@ -434,15 +131,15 @@ static void changed_parts_are_told(void **state)
 
     (void)state;
     assert_int_equal(part_verify(part, &counts), STATUS_OK);
-    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+    for (size_t i = 0; i < strange_n_changes; i++) {
         run("cp %s %s", part, path);
         hid_t file = open_to_change(path);
-        changes[i].change(file);
+        strange_changes[i].change(file);
         (void)checksum_seal_root(file, path); /* refused where the root has what it cannot read */
         assert_true(H5Fclose(file) >= 0);
         enum status rc = part_verify(path, &counts);
         if (rc != STATUS_INPUT)
-            fail_msg("%s: %s", changes[i].name, status_name(rc));
+            fail_msg("%s: %s", strange_changes[i].name, status_name(rc));
         assert_little_memory();
     }
     free(part);
@@ -471,14 +168,14 @@ static void earlier_sweeps_are_read(void **state)
     char *path = sample_path(folder, "earlier.h5");
     struct summary now, then;
     uint64_t counts[ITEM_STATUS_COUNT];
-    uint8_t values[N_ROWS];
+    uint8_t values[STRANGE_ROWS];
     struct sweep_file *opened;
 
     (void)state;
     run("cp %s %s", sweep, path);
     hid_t file = open_to_change(path);
     assert_int_equal(h5_get_u64s(file, path, "/", "counts_by_status", counts, ITEM_STATUS_COUNT), STATUS_OK);
-    replace_attribute(file, "/", "counts_by_status", H5T_STD_U64LE, 1, 9, counts);
+    strange_attribute(file, "/", "counts_by_status", H5T_STD_U64LE, 1, 9, counts);
     hid_t dataset = H5Dopen2(file, "/items/status", H5P_DEFAULT);
     hid_t type = H5Dget_type(dataset);
     assert_true(H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
@@ -487,7 +184,7 @@ static void earlier_sweeps_are_read(void **state)
     hid_t earlier = H5Tenum_create(H5T_STD_U8LE);
     for (uint8_t i = 0; i < 9; i++)
         H5Tenum_insert(earlier, item_status_name((enum item_status)i), &i);
-    remake(file, "/items/status", (struct remake){earlier, 1, {N_ROWS}, H5P_DEFAULT});
+    strange_remake(file, "/items/status", (struct remake){earlier, 1, {STRANGE_ROWS}, H5P_DEFAULT});
     dataset = H5Dopen2(file, "/items/status", H5P_DEFAULT);
     assert_true(H5Dwrite(dataset, earlier, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
     H5Dclose(dataset);
