@@ -9,10 +9,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FILE_MODE 0640 /* less the umask */
+
 /* What a failed write or rename means: the place unless the path itself is wrong. */
 static enum status errno_status(int error)
 {
     return status_is_place_errno(error) ? STATUS_PLACE : STATUS_INPUT;
+}
+
+enum status file_random(uint64_t *bits)
+{
+    enum status rc = STATUS_OK;
+
+    if (getrandom(bits, sizeof(*bits), 0) != (ssize_t)sizeof(*bits))
+        FAIL(STATUS_INTERNAL, "getrandom: %s", strerror(errno));
+out:
+    return rc;
 }
 
 enum status file_temp_name(const char *path, char *temp, size_t temp_size)
@@ -20,11 +32,24 @@ enum status file_temp_name(const char *path, char *temp, size_t temp_size)
     enum status rc = STATUS_OK;
     uint64_t salt;
 
-    if (getrandom(&salt, sizeof(salt), 0) != (ssize_t)sizeof(salt))
-        FAIL(STATUS_INTERNAL, "getrandom: %s", strerror(errno));
+    TRY(file_random(&salt));
     int n = snprintf(temp, temp_size, "%s.tmp-%016llx", path, (unsigned long long)salt);
     if (n < 0 || (size_t)n >= temp_size)
         FAIL(STATUS_INPUT, "%s: the path is too long", path);
+out:
+    return rc;
+}
+
+enum status file_temp_open(const char *path, char *temp, size_t temp_size, int *fd)
+{
+    enum status rc = STATUS_OK;
+    int opened;
+
+    TRY(file_temp_name(path, temp, temp_size));
+    opened = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+    if (opened < 0)
+        FAIL(errno_status(errno), "%s: cannot create: %s", path, strerror(errno));
+    *fd = opened;
 out:
     return rc;
 }
@@ -48,19 +73,69 @@ out:
     return rc;
 }
 
-enum status file_commit(const char *temp, const char *path)
+static enum status sync_file(const char *temp)
 {
     enum status rc = STATUS_OK;
-    int fd = open(temp, O_RDONLY | O_CLOEXEC);
+    int fd = open(temp, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0 || fsync(fd) != 0)
         FAIL(errno_status(errno), "%s: cannot sync: %s", temp, strerror(errno));
+out:
+    if (fd >= 0)
+        close(fd);
+    return rc;
+}
+
+enum status file_commit(const char *temp, const char *path)
+{
+    enum status rc = STATUS_OK;
+
+    TRY(sync_file(temp));
     if (rename(temp, path) != 0)
         FAIL(errno_status(errno), "%s: cannot put in place: %s", path, strerror(errno));
     TRY(sync_folder_of(path));
 out:
-    if (fd >= 0)
-        close(fd);
+    if (rc != STATUS_OK)
+        unlink(temp);
+    return rc;
+}
+
+/* link(2) that answers 0 or an errno. An NFS client that repeats a request whose answer was lost is told
+ * EEXIST of the link it made itself: then both names are one file. */
+static int link_once(const char *temp, const char *path)
+{
+    struct stat ours, there;
+
+    if (link(temp, path) == 0)
+        return 0;
+    int error = errno;
+    if (error == EEXIST && lstat(temp, &ours) == 0 && lstat(path, &there) == 0 && ours.st_nlink > 1 &&
+        ours.st_ino == there.st_ino && ours.st_dev == there.st_dev)
+        return 0;
+    return error;
+}
+
+enum status file_commit_new(const char *temp, const char *path, bool *existed)
+{
+    enum status rc = STATUS_OK;
+    int error;
+
+    TRY(sync_file(temp));
+    error = renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_NOREPLACE) == 0 ? 0 : errno;
+    if (error == EINVAL || error == ENOSYS || error == ENOTSUP) {
+        error = link_once(temp, path);
+        if (error == 0)
+            unlink(temp);
+    }
+    if (error != 0 && error != EEXIST)
+        FAIL(errno_status(error), "%s: cannot put in place: %s%s", path, strerror(error),
+             error == EPERM ? ": does this file system have hard links?" : "");
+    if (error == EEXIST)
+        unlink(temp);
+    else
+        TRY(sync_folder_of(path));
+    *existed = error == EEXIST;
+out:
     if (rc != STATUS_OK)
         unlink(temp);
     return rc;
@@ -73,10 +148,7 @@ static enum status write_temp(const char *path, const void *bytes, size_t size, 
     int fd = -1;
     bool made = false;
 
-    TRY(file_temp_name(path, temp, temp_size));
-    fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0)
-        FAIL(errno_status(errno), "%s: cannot create: %s", path, strerror(errno));
+    TRY(file_temp_open(path, temp, temp_size, &fd));
     made = true;
     for (size_t done = 0; done < size;) {
         ssize_t n = write(fd, (const char *)bytes + done, size - done);
@@ -86,6 +158,10 @@ static enum status write_temp(const char *path, const void *bytes, size_t size, 
             FAIL(STATUS_PLACE, "%s: cannot write: %s", path, strerror(errno));
         done += (size_t)n;
     }
+    int closed = close(fd); /* where NFS tells of a full disk */
+    fd = -1;
+    if (closed != 0)
+        FAIL(STATUS_PLACE, "%s: cannot write: %s", path, strerror(errno));
     made = false;
 out:
     if (fd >= 0)
@@ -110,13 +186,11 @@ enum status file_write_new(const char *path, const void *bytes, size_t size, boo
 {
     enum status rc = STATUS_OK;
     char temp[4096];
+    bool existed;
 
     TRY(write_temp(path, bytes, size, temp, sizeof(temp)));
-    *made = link(temp, path) == 0;
-    int error = errno;
-    unlink(temp);
-    if (!*made && error != EEXIST)
-        FAIL(errno_status(error), "%s: cannot put in place: %s", path, strerror(error));
+    TRY(file_commit_new(temp, path, &existed));
+    *made = !existed;
 out:
     return rc;
 }

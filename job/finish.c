@@ -115,11 +115,34 @@ out:
     return rc;
 }
 
+/* Collective, after a gather that met bad parts on some ranks. */
+static enum status set_bad_aside(const struct run *run, const struct gather_part *parts,
+                                 const struct gather_bad *bad)
+{
+    enum status rc = STATUS_OK;
+    enum status own = STATUS_OK;
+    unsigned long long n = bad->n, total = 0;
+
+    for (size_t i = 0; own == STATUS_OK && i < bad->n; i++)
+        own = ledger_set_aside(run->options->out, parts[bad->list[i].part].shard, run->print.hex,
+                               bad->list[i].reason);
+    TRY_TOGETHER(&run->comm, own);
+    MPI_Allreduce(&n, &total, 1, MPI_UNSIGNED_LONG_LONG, MPI_SUM, run->comm.world);
+    if (run->comm.rank == 0)
+        log_error("%llu parts did not count and were set aside, sweep.h5 is not made: run the same command "
+                  "again, it does them anew",
+                  total);
+    rc = STATUS_RESUME;
+out:
+    return rc;
+}
+
 enum status finish_gather(struct run *run)
 {
     enum status rc = STATUS_OK;
     struct attribute_list attributes = {0};
     struct gather_part *parts = NULL;
+    struct gather_bad bad = {0};
     char **paths = NULL, *hosts = NULL;
     char path[RUN_PATH_SIZE];
 
@@ -137,12 +160,16 @@ enum status finish_gather(struct run *run)
         .out_path = path,
     };
     watch_begin(WATCH_GATHER, -1, path);
-    TRY(gather_parts(run->comm.world, &plan));
+    rc = gather_parts(run->comm.world, &plan, &bad);
+    if (rc == STATUS_RESUME)
+        rc = set_bad_aside(run, parts, &bad);
+    TRY(rc);
     if (run->comm.rank == 0)
         run_remove_leftovers(run);
     TRY_TOGETHER(&run->comm, run->comm.rank == 0 ? print_summary(path) : STATUS_OK);
 out:
     watch_end();
+    gather_bad_free(&bad);
     free_paths(paths, run->plan.n_shards);
     free(parts);
     free(hosts);

@@ -14,7 +14,8 @@
  */
 enum status finish_conclude(const struct run *run, const struct claim_totals *totals);
 
-/* Collective: all parts into OUT/sweep.h5; rank 0 prints the summary and the path. */
+/* Collective: all parts into OUT/sweep.h5; rank 0 prints the summary and the path. STATUS_RESUME: parts that
+ * do not count were set aside (OUT/set-aside), their shards are to be done again. */
 enum status finish_gather(struct run *run);
 
 #endif

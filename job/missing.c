@@ -4,9 +4,22 @@
 #include "results/part.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define FAILED_FROM_ROW 1000 /* --max-failed is looked at from here on */
 #define PARTS_COUNTED 20000  /* of more, reading would take long */
+
+/* Why a part that can be read is not the shard's; NULL: it is. */
+static const char *foreign_reason(const struct run *run, uint64_t shard, const struct part_counts *counts)
+{
+    struct shard planned = plan_shard(&run->plan, shard);
+
+    if (strcmp(counts->run_fingerprint, run->print.hex) != 0)
+        return "it is of another run";
+    if (counts->shard != shard || counts->first_row != planned.first_row || counts->n_rows != planned.n_rows)
+        return "it is of another shard";
+    return NULL;
+}
 
 /* Read what a part says of itself. OUT torn: it is none, and was moved out of the way. */
 static enum status count_part(const struct run *run, uint64_t shard, struct claim_report *already, bool *torn)
@@ -17,11 +30,16 @@ static enum status count_part(const struct run *run, uint64_t shard, struct clai
 
     TRY(ledger_part_path(run->options->out, shard, run->print.hex, path));
     rc = part_read_counts(path, &counts);
-    *torn = rc == STATUS_INPUT;
-    if (*torn)
-        rc = STATUS_OK; /* MERGE: ledger_set_aside(run->options->out, shard, run->print.hex, "...") */
-    if (rc != STATUS_OK || *torn)
+    const char *reason = rc == STATUS_INPUT ? "it is cut short, changed or without checksums" : NULL;
+    if (rc != STATUS_INPUT)
+        TRY(rc);
+    if (reason == NULL)
+        reason = foreign_reason(run, shard, &counts);
+    *torn = reason != NULL;
+    if (*torn) {
+        TRY(ledger_set_aside(run->options->out, shard, run->print.hex, reason));
         goto out;
+    }
     for (int i = 0; i < ITEM_STATUS_COUNT; i++)
         already->rows_by_status[i] += counts.by_status[i];
     already->n_flagged += counts.by_verdict[SWEEP_FLAGGED];

@@ -109,7 +109,7 @@ static enum status commit(struct sweep *s, const struct work *work, bool *existe
     TRY(ledger_part_folder(out, work->shard, path));
     TRY(file_make_folders(path));
     TRY(ledger_part_path(out, work->shard, s->run->print.hex, path));
-    TRY(part_write(work->part, path, s->run->print.hex));
+    TRY(part_write(work->part, path, s->run->print.hex, existed));
 out:
     return rc;
 }

@@ -68,7 +68,7 @@ struct member {
 struct members {
     struct member *list; /* owned */
     size_t n, limit;
-    bool failed; /* no memory, too many, or a name too long */
+    bool failed; /* too many, a name too long, or a link that is not a hard one */
 };
 
 /* H5Literate wants a void pointer here. */
@@ -77,8 +77,8 @@ static herr_t note_member(hid_t group, const char *name, const H5L_info_t *info,
     struct members *members = data;
 
     (void)group;
-    (void)info;
-    if (members->n >= members->limit || strlen(name) >= SWEEP_COLUMN_NAME_SIZE) {
+    if (info->type != H5L_TYPE_HARD || members->n >= members->limit ||
+        strlen(name) >= SWEEP_COLUMN_NAME_SIZE) {
         members->failed = true;
         return 1;
     }
@@ -110,15 +110,19 @@ static enum status list_members(hid_t file, const char *name, const char *group,
     members->list = calloc(limit, sizeof(*members->list));
     if (members->list == NULL)
         FAIL(STATUS_MEMORY, "no memory");
-    if (!h5_has(file, group))
+    if (!h5_has(file, group)) {
+        if (H5Lexists(file, group, H5P_DEFAULT) > 0)
+            FAIL(STATUS_INPUT, "%s: %s is a link to elsewhere", name, group);
         goto out;
+    }
     opened = H5Gopen2(file, group, H5P_DEFAULT);
     H5_TRY(opened, STATUS_INPUT, name, group);
     H5_TRY(H5Literate(opened, H5_INDEX_NAME, H5_ITER_INC, NULL, note_member, members), STATUS_INPUT, name,
            group);
     if (members->failed)
-        FAIL(STATUS_INPUT, "%s: %s has more than %zu members or one with a very long name", name, group,
-             limit);
+        FAIL(STATUS_INPUT,
+             "%s: %s has more than %zu members, one with a very long name, or a link to elsewhere", name,
+             group, limit);
     for (size_t i = 0; i < members->n; i++) {
         snprintf(path, sizeof(path), "%s/%s", group, members->list[i].name);
         if (!h5_has_attribute(file, path, "order"))

@@ -63,9 +63,11 @@ static enum status prepare(struct gather *gather)
     gather->own = calloc(n, sizeof(uint64_t));
     gather->before = calloc(n, sizeof(uint64_t));
     gather->total = calloc(n, sizeof(uint64_t));
+    gather->at = calloc(n, sizeof(uint64_t));
     TRY(field_table_make(gather->plan->layout, false, &gather->table));
     gather->datasets = malloc(gather->table.n * sizeof(*gather->datasets));
-    if (gather->own == NULL || gather->before == NULL || gather->total == NULL || gather->datasets == NULL)
+    if (gather->own == NULL || gather->before == NULL || gather->total == NULL || gather->at == NULL ||
+        gather->datasets == NULL)
         FAIL(STATUS_MEMORY, "no memory");
     for (size_t i = 0; i < gather->table.n; i++)
         gather->datasets[i] = -1;
@@ -84,6 +86,7 @@ static enum status survey(struct gather *gather)
         enum status rc = gather_open_part(gather, i, &part);
         if (rc == STATUS_OK)
             gather_add_part(part, gather->own);
+        rc = gather_note(gather, i, rc);
         worst = rc > worst ? rc : worst;
         sweep_file_close(part);
     }
@@ -96,6 +99,18 @@ static void place(struct gather *gather)
     if (gather->rank == 0) /* undefined there after MPI_Exscan */
         memset(gather->before, 0, gather->n_sums * sizeof(uint64_t));
     MPI_Allreduce(gather->own, gather->total, (int)gather->n_sums, MPI_UINT64_T, MPI_SUM, gather->comm);
+}
+
+/* A gather that comes to nothing because of bad parts finds them all. */
+static enum status survey_together(struct gather *gather)
+{
+    enum status rc = agree(gather, survey(gather));
+
+    if (rc == STATUS_RESUME) {
+        enum status own = gather_copy(gather, false);
+        rc = agree(gather, own == STATUS_OK ? STATUS_RESUME : own);
+    }
+    return rc;
 }
 
 /* Every rank has the same totals, so every rank comes to the same answer; rank 0 says it. */
@@ -148,8 +163,11 @@ static enum status create_and_show(struct gather *gather, bool *made)
     int n;
 
     if (gather->rank == 0) {
-        rc = file_temp_name(gather->plan->out_path, gather->temp, sizeof(gather->temp));
+        int fd = -1;
+        rc = file_temp_open(gather->plan->out_path, gather->temp, sizeof(gather->temp), &fd);
         *made = rc == STATUS_OK;
+        if (fd >= 0)
+            close(fd);
         if (rc == STATUS_OK)
             rc = gather_create(gather);
     }
@@ -208,7 +226,10 @@ static enum status write_together(struct gather *gather)
 
     rc = agree(gather, rc);
     if (rc == STATUS_OK)
-        rc = agree(gather, gather_copy(gather));
+        rc = agree(gather, gather_copy(gather, true));
+    /* On disk on every host, not only rank 0's, before the rename. */
+    if (rc == STATUS_OK && H5Fflush(gather->file, H5F_SCOPE_GLOBAL) < 0)
+        rc = h5_fault(STATUS_PLACE, gather->temp, "cannot flush");
     enum status closed = close_together(gather);
     return agree(gather, rc != STATUS_OK ? rc : closed);
 }
@@ -226,28 +247,58 @@ out:
     return rc;
 }
 
+void gather_bad_free(struct gather_bad *bad)
+{
+    free(bad->list);
+    *bad = (struct gather_bad){0};
+}
+
+enum status gather_note(struct gather *gather, size_t i, enum status own)
+{
+    enum status rc = STATUS_OK;
+    struct gather_bad *bad = &gather->bad;
+
+    if (own != STATUS_INPUT && own != STATUS_MISMATCH)
+        return own;
+    struct gather_bad_part *grown = realloc(bad->list, (bad->n + 1) * sizeof(*grown));
+    if (grown == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    bad->list = grown;
+    bad->list[bad->n++] =
+        (struct gather_bad_part){i, own == STATUS_INPUT ? "it is cut short, changed or without checksums"
+                                                        : "it is of another run or shard"};
+    rc = STATUS_RESUME;
+out:
+    return rc;
+}
+
 static void free_gather(struct gather *gather)
 {
+    gather_bad_free(&gather->bad);
     free(gather->own);
     free(gather->before);
     free(gather->total);
+    free(gather->at);
     free(gather->datasets);
     field_table_free(&gather->table);
 }
 
-enum status gather_parts(MPI_Comm comm, const struct gather_plan *plan)
+enum status gather_parts(MPI_Comm comm, const struct gather_plan *plan, struct gather_bad *bad)
 {
     enum status rc = STATUS_OK;
     struct gather gather = {.comm = comm, .plan = plan, .file = -1};
     bool made = false; /* rank 0: there may be a temporary file */
 
+    *bad = (struct gather_bad){0};
     h5_quiet();
     MPI_Comm_rank(comm, &gather.rank);
     MPI_Comm_size(comm, &gather.n_ranks);
     TRY(agree(&gather, prepare(&gather)));
-    TRY(agree(&gather, survey(&gather)));
+    TRY(agree(&gather, gather.rank == 0 ? gather_read_old(plan, &gather.old) : STATUS_OK));
+    TRY(survey_together(&gather));
     place(&gather);
     TRY(check_counts(&gather, gather.total, "the parts"));
+    TRY(agree(&gather, gather.rank == 0 ? gather_compare_old(&gather) : STATUS_OK));
     TRY(create_and_show(&gather, &made));
     TRY(write_together(&gather));
     TRY(reconcile(&gather));
@@ -259,6 +310,10 @@ enum status gather_parts(MPI_Comm comm, const struct gather_plan *plan)
 out:
     if (made && gather.rank == 0)
         unlink(gather.temp);
+    if (rc == STATUS_RESUME) {
+        *bad = gather.bad;
+        gather.bad = (struct gather_bad){0};
+    }
     free_gather(&gather);
     return rc;
 }

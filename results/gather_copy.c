@@ -1,5 +1,6 @@
 /* The bytes of a gather: opening parts, making the file, copying, recounting. */
 #include "results/gather_internal.h"
+#include "results/part_check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,16 +31,15 @@ enum status gather_open_part(const struct gather *gather, size_t i, struct sweep
     const struct gather_part *planned = &gather->plan->parts[i];
     struct sweep_file *opened = NULL;
     char difference[256];
+    struct stat st;
 
-    if (access(planned->path, F_OK) != 0 && errno == ENOENT)
+    if (lstat(planned->path, &st) != 0 && errno == ENOENT) /* a link to nowhere is a bad part, not none */
         FAIL(STATUS_UNRECONCILED,
              "%s: the part of shard %" PRIu64 " is missing: run scan again, it does what is missing",
              planned->path, planned->shard);
     rc = sweep_file_open(planned->path, &opened);
     if (rc == STATUS_INPUT)
-        FAIL(STATUS_INPUT,
-             "%s: the part of shard %" PRIu64 " is damaged: remove it and run scan again, it does this shard",
-             planned->path, planned->shard);
+        FAIL(STATUS_INPUT, "%s: the part of shard %" PRIu64 " is damaged", planned->path, planned->shard);
     TRY(rc);
     if (strcmp(opened->counts.run_fingerprint, gather->plan->run_fingerprint) != 0)
         FAIL(STATUS_MISMATCH, "%s: belongs to another run (its fingerprint is %.12s..., this run's %.12s...)",
@@ -58,6 +58,14 @@ enum status gather_open_part(const struct gather *gather, size_t i, struct sweep
 out:
     sweep_file_close(opened);
     return rc;
+}
+
+/* Where a part's dataset goes; table.n for /items/row, which a sweep has not. */
+static size_t gather_find(const struct gather *gather, const struct field *field)
+{
+    const struct field *found = field_table_find(&gather->table, field->what, field->index);
+
+    return found == NULL ? gather->table.n : (size_t)(found - gather->table.fields);
 }
 
 static uint64_t total_of(const struct gather *gather, const struct field *field)
@@ -142,7 +150,8 @@ enum status gather_create(const struct gather *gather)
         rc = h5_fault(STATUS_INTERNAL, gather->temp, "HDF5 options");
         goto out;
     }
-    file = H5Fcreate(gather->temp, H5F_ACC_EXCL, H5P_DEFAULT, options);
+    file = H5Fcreate(gather->temp, H5F_ACC_TRUNC, /* the one that rank 0 made */
+                     H5P_DEFAULT, options);
     H5_TRY(file, STATUS_INPUT, gather->temp, "cannot create");
     for (size_t i = 0; i < gather->table.n; i++) {
         const struct field *field = &gather->table.fields[i];
@@ -161,174 +170,134 @@ out:
     return rc;
 }
 
-/* Where one field of one part is being copied. */
+/* Where one field of one part goes. */
 struct copy {
     const struct sweep_file *part;
     const struct field *field;
-    uint64_t base;     /* first entry in the sweep */
-    uint64_t count;    /* entries of this part */
-    uint64_t blob;     /* AXIS_OFFSET: where the part's bytes start in the sweep */
-    uint64_t previous; /* last value seen of offsets or row numbers */
-    bool started;
+    uint64_t base;  /* first entry in the sweep */
+    uint64_t count; /* entries that are copied */
+    uint64_t shift; /* AXIS_OFFSET: where the part's bytes start in the sweep */
 };
 
-static enum status shift_offsets(struct copy *copy, uint64_t *offsets, uint64_t n)
+static struct copy place_field(const struct sweep_file *part, const struct field *field, const uint64_t *sums)
 {
-    enum status rc = STATUS_OK;
-    uint64_t most = copy->part->blob_bytes[copy->field->index];
+    struct copy copy = {.part = part, .field = field};
 
-    for (uint64_t i = 0; i < n; i++) {
-        if (offsets[i] < copy->previous || offsets[i] > most || (!copy->started && offsets[i] != 0))
-            FAIL(STATUS_INPUT, "%s: %s is damaged (%" PRIu64 " after %" PRIu64 " of %" PRIu64 ")",
-                 copy->part->path, copy->field->path, offsets[i], copy->previous, most);
-        copy->started = true;
-        copy->previous = offsets[i];
-        offsets[i] += copy->blob;
-    }
-out:
-    return rc;
-}
-
-/* Row numbers ascend and are of this part; with `all`, they are all of it. */
-static enum status check_row_numbers(struct copy *copy, const uint64_t *rows, uint64_t n, bool all)
-{
-    enum status rc = STATUS_OK;
-    uint64_t first = copy->part->counts.first_row;
-    uint64_t end = first + copy->part->counts.n_rows;
-
-    for (uint64_t i = 0; i < n; i++) {
-        uint64_t next = copy->started ? copy->previous + 1 : first;
-        if (rows[i] < next || rows[i] >= end || (all && rows[i] != next))
-            FAIL(STATUS_INPUT, "%s: %s is damaged (row %" PRIu64 " where %" PRIu64 " or more was expected)",
-                 copy->part->path, copy->field->path, rows[i], next);
-        copy->started = true;
-        copy->previous = rows[i];
-    }
-out:
-    return rc;
-}
-
-static enum status check_enum(const struct copy *copy, const uint8_t *values, uint64_t n, unsigned most)
-{
-    enum status rc = STATUS_OK;
-
-    for (uint64_t i = 0; i < n; i++)
-        if (values[i] >= most)
-            FAIL(STATUS_INPUT, "%s: %s is damaged (value %u)", copy->part->path, copy->field->path,
-                 values[i]);
-out:
-    return rc;
-}
-
-/* Check a slab, and turn the part's offsets into the sweep's. */
-static enum status convert(struct copy *copy, char *slab, uint64_t n)
-{
-    switch (copy->field->what) {
-    case FIELD_BLOB_OFFSET:
-        return shift_offsets(copy, (uint64_t *)(void *)slab, n);
-    case FIELD_FAILURE_ROW:
-    case FIELD_MAP_ROW:
-        return check_row_numbers(copy, (const uint64_t *)(const void *)slab, n, false);
-    case FIELD_ROW:
-        return check_row_numbers(copy, (const uint64_t *)(const void *)slab, n, true);
-    case FIELD_STATUS:
-        return check_enum(copy, (const uint8_t *)slab, n, ITEM_STATUS_COUNT);
-    case FIELD_VERDICT:
-        return check_enum(copy, (const uint8_t *)slab, n, SWEEP_VERDICT_COUNT);
-    default:
-        return STATUS_OK;
-    }
-}
-
-/* dataset: where to, or negative to check alone. */
-static enum status copy_field(struct copy *copy, hid_t dataset, const char *name, char *slab)
-{
-    enum status rc = STATUS_OK;
-    const struct field *field = copy->field;
-    uint64_t step = COPY_BYTES / field_record_bytes(field);
-
-    for (uint64_t done = 0; done < copy->count;) {
-        uint64_t n = copy->count - done < step ? copy->count - done : step;
-        TRY(sweep_file_read(copy->part, field->what, field->index, done, n, slab));
-        TRY(convert(copy, slab, n));
-        if (dataset >= 0)
-            TRY(h5_slab_write(dataset, name, field, copy->base + done, n, slab));
-        done += n;
-    }
-out:
-    return rc;
-}
-
-static void place_field(const struct sweep_file *part, const struct field *field, const uint64_t *sums,
-                        struct copy *copy)
-{
-    memset(copy, 0, sizeof(*copy));
-    copy->part = part;
-    copy->field = field;
     switch (field->axis) {
-    case AXIS_OFFSET:
-        copy->blob = sums[SUM_BLOBS + field->index];
-        copy->base = sums[SUM_ROWS];
-        copy->count = part->counts.n_rows;
+    case AXIS_OFFSET: /* without the last, which is the next part's first */
+        copy.shift = sums[SUM_BLOBS + field->index];
+        copy.base = sums[SUM_ROWS];
+        copy.count = part->counts.n_rows;
         break;
     case AXIS_ROW:
-        copy->base = sums[SUM_ROWS];
-        copy->count = part->counts.n_rows;
+        copy.base = sums[SUM_ROWS];
+        copy.count = part->counts.n_rows;
         break;
     case AXIS_BLOB:
-        copy->base = sums[SUM_BLOBS + field->index];
-        copy->count = part->blob_bytes[field->index];
+        copy.base = sums[SUM_BLOBS + field->index];
+        copy.count = part->blob_bytes[field->index];
         break;
     case AXIS_FAILURE:
-        copy->base = sums[SUM_FAILURES];
-        copy->count = part->n_failures;
+        copy.base = sums[SUM_FAILURES];
+        copy.count = part->n_failures;
         break;
     case AXIS_MAP:
-        copy->base = sums[SUM_MAPS];
-        copy->count = part->n_maps;
+        copy.base = sums[SUM_MAPS];
+        copy.count = part->n_maps;
         break;
     }
+    return copy;
 }
 
-/* A part's last offset is its blob's size: it is not copied, but must be right. */
-static enum status check_last_offsets(const struct sweep_file *part)
+static void shift_offsets(const struct copy *copy, char *slab, uint64_t n)
+{
+    uint64_t *offsets = (uint64_t *)(void *)slab;
+
+    for (uint64_t i = 0; copy->field->axis == AXIS_OFFSET && i < n; i++)
+        offsets[i] += copy->shift;
+}
+
+/* Check every entry of the part and copy those that are copied. */
+static enum status copy_field(const struct copy *copy, hid_t dataset, const char *name, char *slab)
 {
     enum status rc = STATUS_OK;
-    uint64_t last;
+    struct part_check check = {0};
+    const struct field *field = copy->field;
+    uint64_t entries = copy->count + (field->axis == AXIS_OFFSET);
+    uint64_t step = COPY_BYTES / field_record_bytes(field);
 
-    for (uint32_t i = 0; i < part->layout.n_blobs; i++) {
-        TRY(sweep_file_read(part, FIELD_BLOB_OFFSET, i, part->counts.n_rows, 1, &last));
-        if (last != part->blob_bytes[i])
-            FAIL(STATUS_INPUT, "%s: blob %u ends at %" PRIu64 " and has %" PRIu64 " bytes: damaged",
-                 part->path, i, last, part->blob_bytes[i]);
+    TRY(part_check_begin(copy->part, field, &check));
+    for (uint64_t done = 0, n; done < entries; done += n) {
+        n = entries - done < step ? entries - done : step;
+        TRY(sweep_file_read(copy->part, field->what, field->index, done, n, slab));
+        TRY(part_check_slab(&check, slab, n));
+        uint64_t left = copy->count - done; /* at least n - 1 */
+        shift_offsets(copy, slab, n);
+        TRY(h5_slab_write(dataset, name, field, copy->base + done, n < left ? n : left, slab));
+    }
+    TRY(part_check_end(&check));
+out:
+    part_check_free(&check);
+    return rc;
+}
+
+/* One part, opened. write: else it is checked alone. */
+static enum status copy_part(const struct gather *gather, const struct sweep_file *part, bool write,
+                             char *slab)
+{
+    enum status rc = STATUS_OK;
+
+    for (size_t i = 0; i < part->table.n; i++) {
+        const struct field *field = &part->table.fields[i];
+        size_t to = gather_find(gather, field);
+        if (!write || to == gather->table.n) {
+            TRY(part_check_field(part, field, slab, COPY_BYTES));
+            continue;
+        }
+        struct copy copy = place_field(part, field, gather->at);
+        TRY(copy_field(&copy, gather->datasets[to], gather->temp, slab));
     }
 out:
     return rc;
 }
 
-enum status gather_copy(struct gather *gather)
+static bool is_noted(const struct gather *gather, size_t part)
+{
+    for (size_t i = 0; i < gather->bad.n; i++)
+        if (gather->bad.list[i].part == part)
+            return true;
+    return false;
+}
+
+enum status gather_copy(struct gather *gather, bool write)
 {
     enum status rc = STATUS_OK;
     struct sweep_file *part = NULL;
-    struct copy copy;
-    uint64_t *sums = gather->before; /* moves on with every part */
     char *slab = malloc(COPY_BYTES);
 
     if (slab == NULL)
         FAIL(STATUS_MEMORY, "no memory for %zu bytes", COPY_BYTES);
+    memcpy(gather->at, gather->before, gather->n_sums * sizeof(*gather->at));
     for (size_t i = gather->first_part; i < gather->first_part + gather->n_parts; i++) {
-        TRY(gather_open_part(gather, i, &part));
-        TRY(check_last_offsets(part));
-        place_field(part, field_table_find(&part->table, FIELD_ROW, 0), sums, &copy);
-        TRY(copy_field(&copy, -1, gather->temp, slab));
-        for (size_t j = 0; j < gather->table.n; j++) {
-            place_field(part, &gather->table.fields[j], sums, &copy);
-            TRY(copy_field(&copy, gather->datasets[j], gather->temp, slab));
-        }
-        gather_add_part(part, sums);
+        if (is_noted(gather, i))
+            continue;
+        enum status own = gather_open_part(gather, i, &part);
+        if (own == STATUS_OK)
+            own = copy_part(gather, part, write, slab);
+        if (own == STATUS_OK)
+            gather_add_part(part, gather->at);
         sweep_file_close(part);
         part = NULL;
+        own = gather_note(gather, i, own);
+        write = write && own == STATUS_OK; /* with a bad part there is no sweep: the rest is checked alone */
+        rc = own > rc ? own : rc;
+        if (own != STATUS_OK && own != STATUS_RESUME)
+            goto out;
     }
+    for (size_t i = 0; write && i < gather->n_sums; i++)
+        if (gather->at[i] != gather->before[i] + gather->own[i])
+            FAIL(STATUS_UNRECONCILED,
+                 "the parts changed while they were gathered: run the same command again");
 out:
     sweep_file_close(part);
     free(slab);

@@ -17,6 +17,12 @@ enum gather_sum {
     SUM_BLOBS = SUM_VERDICT + SWEEP_VERDICT_COUNT,
 };
 
+/* What is at out_path before. */
+struct gather_old {
+    bool good; /* see gather.h */
+    uint64_t n_failed;
+};
+
 struct gather {
     MPI_Comm comm;
     int rank, n_ranks;
@@ -27,6 +33,9 @@ struct gather {
     uint64_t *own;    /* [n_sums], this rank's parts */
     uint64_t *before; /* [n_sums], the lower ranks' */
     uint64_t *total;  /* [n_sums] */
+    uint64_t *at;     /* [n_sums], where the copy is: from before to before + own */
+    struct gather_bad bad;
+    struct gather_old old; /* rank 0's */
     char temp[4096];
     hid_t file;      /* parallel */
     hid_t *datasets; /* [table.n] */
@@ -35,14 +44,27 @@ struct gather {
 /* Add one part's numbers to sums. */
 void gather_add_part(const struct sweep_file *part, uint64_t *sums);
 
-/* Open part i of the plan and check that it is what the plan says. The caller closes. */
+/* Open part i of the plan and check that it is what the plan says. The caller closes. STATUS_INPUT and
+ * STATUS_MISMATCH: a bad part. */
 enum status gather_open_part(const struct gather *gather, size_t i, struct sweep_file **part);
+
+/* What became of part i, `own`: a bad part is noted, and it becomes STATUS_RESUME. */
+enum status gather_note(struct gather *gather, size_t i, enum status own);
+
+/* Rank 0: look what is at out_path. STATUS_MISMATCH: a sweep of another run. */
+enum status gather_read_old(const struct gather_plan *plan, struct gather_old *old);
+
+/* Rank 0: STATUS_UNRECONCILED where the totals are worse than what is there. */
+enum status gather_compare_old(const struct gather *gather);
 
 /* Rank 0: make the temporary file with every dataset and attribute. */
 enum status gather_create(const struct gather *gather);
 
-/* Copy this rank's parts. Independent: no collective call inside. */
-enum status gather_copy(struct gather *gather);
+/*
+ * Copy this rank's parts, checking them. Independent: no collective call inside. write: else they are only
+ * checked, those that are not noted as bad yet. STATUS_RESUME: some are bad.
+ */
+enum status gather_copy(struct gather *gather, bool write);
 
 /* Count this rank's share of the written rows. OUT counts: [SUM_BLOBS], only status and verdict set. */
 enum status gather_recount(const struct gather *gather, uint64_t *counts);

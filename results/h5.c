@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#define DEFLATE_RATIO_MAX 1040                /* zlib says at most 1032:1 */
 #define CHUNK_BYTES_MAX ((uint64_t)256 << 20) /* of a repacked file: a chunk is read whole */
 
 void h5_quiet(void)
@@ -69,10 +71,13 @@ enum status h5_file_open(const char *path, hid_t *file)
 {
     enum status rc = STATUS_OK;
     hid_t opened;
+    struct stat st;
 
     h5_quiet();
-    if (access(path, R_OK) != 0)
+    if (access(path, R_OK) != 0 || stat(path, &st) != 0)
         FAIL(status_is_place_errno(errno) ? STATUS_PLACE : STATUS_INPUT, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode)) /* a FIFO would keep us for ever */
+        FAIL(STATUS_INPUT, "%s: not a regular file", path);
     opened = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     H5_TRY(opened, STATUS_INPUT, path, "not a whole HDF5 file");
     *file = opened;
@@ -160,6 +165,32 @@ static hid_t make_space(const struct field *field, uint64_t count)
     return H5Screate_simple(1 + (int)field->n_inner, dims, NULL);
 }
 
+/* The groups on the way to `path`. H5Pset_create_intermediate_group would give them times, and no two files
+ * were alike. */
+static enum status make_groups(hid_t file, const char *name, const char *path, hid_t links)
+{
+    enum status rc = STATUS_OK;
+    char group[FIELD_PATH_SIZE];
+    hid_t options = H5Pcreate(H5P_GROUP_CREATE);
+
+    if (options < 0 || H5Pset_obj_track_times(options, false) < 0) {
+        rc = h5_fault(STATUS_INTERNAL, name, path);
+        goto out;
+    }
+    for (const char *slash = strchr(path + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        snprintf(group, sizeof(group), "%.*s", (int)(slash - path), path);
+        if (H5Lexists(file, group, H5P_DEFAULT) > 0)
+            continue;
+        hid_t made = H5Gcreate2(file, group, links, options, H5P_DEFAULT);
+        H5_TRY(made, STATUS_INTERNAL, name, group);
+        H5Gclose(made);
+    }
+out:
+    if (options >= 0)
+        H5Pclose(options);
+    return rc;
+}
+
 enum status h5_dataset_create(hid_t file, const char *name, const struct field *field, uint64_t count)
 {
     enum status rc = STATUS_OK;
@@ -169,13 +200,13 @@ enum status h5_dataset_create(hid_t file, const char *name, const struct field *
     hid_t options = H5Pcreate(H5P_DATASET_CREATE);
     hid_t dataset = -1;
 
-    if (type < 0 || space < 0 || links < 0 || options < 0 || H5Pset_create_intermediate_group(links, 1) < 0 ||
-        H5Pset_char_encoding(links, H5T_CSET_UTF8) < 0 || H5Pset_layout(options, H5D_CONTIGUOUS) < 0 ||
-        H5Pset_fill_time(options, H5D_FILL_TIME_NEVER) < 0 ||
+    if (type < 0 || space < 0 || links < 0 || options < 0 || H5Pset_char_encoding(links, H5T_CSET_UTF8) < 0 ||
+        H5Pset_layout(options, H5D_CONTIGUOUS) < 0 || H5Pset_fill_time(options, H5D_FILL_TIME_NEVER) < 0 ||
         H5Pset_alloc_time(options, H5D_ALLOC_TIME_EARLY) < 0 || H5Pset_obj_track_times(options, false) < 0) {
         rc = h5_fault(STATUS_INTERNAL, name, field->path);
         goto out;
     }
+    TRY(make_groups(file, name, field->path, links));
     dataset = H5Dcreate2(file, field->path, type, space, links, options, H5P_DEFAULT);
     H5_TRY(dataset, STATUS_INTERNAL, name, field->path);
     H5_TRY(H5Dclose(dataset), STATUS_INTERNAL, name, field->path);
@@ -213,8 +244,22 @@ static bool type_fits(hid_t type, const struct field *field)
     }
 }
 
+/* Is there about as much in the file as the shape says? A dataset whose room was never allocated is read as
+ * fill values, so that a file of a kilobyte could have rows for years of reading. */
+static bool room_is_fine(hid_t dataset, const struct field *field, H5D_layout_t layout, uint64_t count)
+{
+    uint64_t stored = H5Dget_storage_size(dataset);
+    size_t record = field_record_bytes(field);
+
+    if (count > UINT64_MAX / 2 / record)
+        return false;
+    if (layout == H5D_CHUNKED) /* compressed */
+        return stored >= count * record / DEFLATE_RATIO_MAX;
+    return stored == count * record;
+}
+
 /* Contiguous as written, or chunked in moderate chunks as h5repack leaves it; no bytes from other files. */
-static bool storage_is_fine(hid_t dataset, const struct field *field)
+static bool storage_is_fine(hid_t dataset, const struct field *field, uint64_t count)
 {
     hid_t options = H5Dget_create_plist(dataset);
     H5D_layout_t layout = options < 0 ? H5D_LAYOUT_ERROR : H5Pget_layout(options);
@@ -232,7 +277,7 @@ static bool storage_is_fine(hid_t dataset, const struct field *field)
             bytes *= chunk[i];
         }
     }
-    fine = fine && H5Pget_external_count(options) == 0;
+    fine = fine && H5Pget_external_count(options) == 0 && room_is_fine(dataset, field, layout, count);
     if (options >= 0)
         H5Pclose(options);
     return fine;
@@ -263,8 +308,11 @@ enum status h5_dataset_open(hid_t file, const char *name, const struct field *fi
         if (dims[1 + i] != field->inner[i])
             FAIL(STATUS_INPUT, "%s: %s: dimension %u is %llu, expected %u", name, field->path, 1 + i,
                  (unsigned long long)dims[1 + i], field->inner[i]);
-    if (!storage_is_fine(opened, field))
-        FAIL(STATUS_INPUT, "%s: %s is stored in a way that is not read (external, virtual, huge chunks)",
+    if (!storage_is_fine(opened, field, dims[0]))
+        FAIL(STATUS_INPUT,
+             "%s: %s is stored in a way that is not read (external, virtual, huge chunks, or less of it than "
+             "its "
+             "shape says)",
              name, field->path);
     *count = dims[0];
     *dataset = opened;

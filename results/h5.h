@@ -39,8 +39,8 @@ enum status h5_file_open(const char *path, hid_t *file);
 /* H5Fclose; does nothing for a negative id. */
 void h5_file_close(hid_t file);
 
-/* Make the field's dataset with `count` entries: contiguous, never filled, allocated at once. `name` is the
- * file's, for messages. */
+/* Make the field's dataset with `count` entries: contiguous, never filled, allocated at once; and the groups
+ * on the way, without times. `name` is the file's, for messages. */
 enum status h5_dataset_create(hid_t file, const char *name, const struct field *field, uint64_t count);
 
 /*
@@ -76,6 +76,9 @@ enum status h5_get_string(hid_t file, const char *name, const char *path, const 
                           size_t size);
 enum status h5_get_u64s(hid_t file, const char *name, const char *path, const char *key, uint64_t *values,
                         size_t n);
+/* The same, of 1 .. n integers; OUT values: those that the file has not are 0. */
+enum status h5_get_u64s_upto(hid_t file, const char *name, const char *path, const char *key,
+                             uint64_t *values, size_t n);
 enum status h5_get_f64(hid_t file, const char *name, const char *path, const char *key, double *value);
 
 #endif

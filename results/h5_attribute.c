@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define STRING_BYTES_MAX 65536 /* that we read */
+#define NUMBER_BYTES_MAX 16    /* HDF5 has integers of any size */
 
 static enum status open_object(hid_t file, const char *name, const char *path, bool make, hid_t *object)
 {
@@ -171,19 +172,33 @@ out:
     return rc;
 }
 
-enum status h5_get_u64s(hid_t file, const char *name, const char *path, const char *key, uint64_t *values,
-                        size_t n)
+static enum status get_u64s(hid_t file, const char *name, const char *path, const char *key, uint64_t *values,
+                            size_t least, size_t most)
 {
     enum status rc = STATUS_OK;
     struct opened opened;
 
     TRY(open_attribute(file, name, path, key, &opened));
-    if (opened.class != H5T_INTEGER || opened.n != n)
-        FAIL(STATUS_INPUT, "%s: attribute `%s` of %s is not %zu integers", name, key, path, n);
+    if (opened.class != H5T_INTEGER || H5Tget_size(opened.type) > NUMBER_BYTES_MAX || opened.n < least ||
+        opened.n > most)
+        FAIL(STATUS_INPUT, "%s: attribute `%s` of %s is not %zu integers", name, key, path, most);
+    memset(values, 0, most * sizeof(*values));
     H5_TRY(H5Aread(opened.attribute, H5T_NATIVE_UINT64, values), STATUS_INPUT, name, key);
 out:
     close_attribute(&opened);
     return rc;
+}
+
+enum status h5_get_u64s(hid_t file, const char *name, const char *path, const char *key, uint64_t *values,
+                        size_t n)
+{
+    return get_u64s(file, name, path, key, values, n, n);
+}
+
+enum status h5_get_u64s_upto(hid_t file, const char *name, const char *path, const char *key,
+                             uint64_t *values, size_t n)
+{
+    return get_u64s(file, name, path, key, values, 1, n);
 }
 
 enum status h5_get_f64(hid_t file, const char *name, const char *path, const char *key, double *value)
@@ -192,7 +207,7 @@ enum status h5_get_f64(hid_t file, const char *name, const char *path, const cha
     struct opened opened;
 
     TRY(open_attribute(file, name, path, key, &opened));
-    if (opened.class != H5T_FLOAT || opened.n != 1)
+    if (opened.class != H5T_FLOAT || H5Tget_size(opened.type) > NUMBER_BYTES_MAX || opened.n != 1)
         FAIL(STATUS_INPUT, "%s: attribute `%s` of %s is not a number", name, key, path);
     H5_TRY(H5Aread(opened.attribute, H5T_NATIVE_DOUBLE, value), STATUS_INPUT, name, key);
 out:

@@ -75,10 +75,13 @@ enum status part_set_outcome(struct part *part, uint64_t row, enum item_status s
                              enum sweep_verdict verdict, const char *message);
 
 /*
- * Write the part to `path` by way of a temporary file. run_fingerprint: 64 hex digits. STATUS_INTERNAL where
- * a row has no outcome; STATUS_PLACE on disk full and I/O errors, with the temporary file removed.
+ * Write the part to `path` by way of a temporary file. The bytes depend on the rows alone: not on the host,
+ * the time or who writes, so of two writers of a shard it does not matter which is first; the first wins.
+ * run_fingerprint: 64 hex digits. OUT existed: something was at `path` already, and stays. STATUS_INTERNAL
+ * where a row has no outcome; STATUS_PLACE on disk full and I/O errors, with the temporary file removed and
+ * what was at `path` untouched.
  */
-enum status part_write(const struct part *part, const char *path, const char *run_fingerprint);
+enum status part_write(const struct part *part, const char *path, const char *run_fingerprint, bool *existed);
 
 /* What a part says of itself. */
 struct part_counts {
@@ -88,8 +91,12 @@ struct part_counts {
     uint64_t by_verdict[SWEEP_VERDICT_COUNT];
 };
 
-/* Read a part's attributes alone (cheap; the rows are not looked at). STATUS_INPUT where it is no part, cut
- * short, or of another format version. */
+/* Read a part's attributes alone and check their checksum (cheap; the rows are not looked at). STATUS_INPUT
+ * where it is no part, cut short, changed, without checksums or of another format version. */
 enum status part_read_counts(const char *path, struct part_counts *counts);
+
+/* Read a part whole: the structure, every checksum, and the values that have an order or an enum.
+ * STATUS_INPUT names what is wrong, STATUS_PLACE is a fault of the place. OUT counts: as above. */
+enum status part_verify(const char *path, struct part_counts *counts);
 
 #endif

@@ -4,13 +4,16 @@
  */
 #include "base/file.h"
 #include "results/attribute.h"
+#include "results/checksum.h"
 #include "results/half.h"
 #include "results/part.h"
+#include "results/superblock.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define IMAGE_STEP_BYTES ((size_t)1 << 20)
+#define ROOT_ATTRIBUTES 16 /* kept in the root's header; more would go to a heap */
 
 static uint64_t count_set(char *const *pointers, uint64_t n)
 {
@@ -178,6 +181,8 @@ static enum status write_field(hid_t file, const char *name, const struct part *
     TRY(h5_dataset_create(file, name, field, count));
     TRY(h5_dataset_open(file, name, field, &dataset, &made));
     TRY(h5_slab_write(dataset, name, field, 0, count, source));
+    TRY(checksum_put(dataset, name, field->path,
+                     checksum_bytes(source, (size_t)count * field_record_bytes(field))));
 out:
     if (dataset >= 0)
         H5Dclose(dataset);
@@ -209,7 +214,34 @@ static enum status write_attributes(hid_t file, const char *name, const struct p
     TRY(h5_put_u64s(file, name, "/", "counts_by_status", by_status, ITEM_STATUS_COUNT));
     TRY(h5_put_u64s(file, name, "/", "counts_by_verdict", by_verdict, SWEEP_VERDICT_COUNT));
     TRY(sweep_layout_write(file, name, part->layout));
+    TRY(checksum_seal_root(file, name));
 out:
+    return rc;
+}
+
+/*
+ * An HDF5 file in memory, of the format of HDF5 1.8: its metadata have checksums, and HDF5 (1.10.8) crashes
+ * on damaged metadata that have none.
+ */
+static enum status make_file(const char *path, hid_t *file)
+{
+    enum status rc = STATUS_OK;
+    hid_t options = H5Pcreate(H5P_FILE_ACCESS);
+    hid_t root = H5Pcreate(H5P_FILE_CREATE);
+
+    if (options < 0 || root < 0 || H5Pset_fapl_core(options, IMAGE_STEP_BYTES, false) < 0 ||
+        H5Pset_libver_bounds(options, H5F_LIBVER_V18, H5F_LIBVER_V18) < 0 ||
+        H5Pset_attr_phase_change(root, ROOT_ATTRIBUTES, 0) < 0 || H5Pset_obj_track_times(root, false) < 0) {
+        rc = h5_fault(STATUS_INTERNAL, path, "HDF5 options");
+        goto out;
+    }
+    *file = H5Fcreate(path, H5F_ACC_TRUNC, root, options); /* the path is a name only */
+    H5_TRY(*file, STATUS_INTERNAL, path, "HDF5 file in memory");
+out:
+    if (root >= 0)
+        H5Pclose(root);
+    if (options >= 0)
+        H5Pclose(options);
     return rc;
 }
 
@@ -226,6 +258,7 @@ static enum status take_image(hid_t file, const char *name, char **image, size_t
     if (bytes == NULL)
         FAIL(STATUS_MEMORY, "no memory to write %s", name);
     H5_TRY(H5Fget_file_image(file, bytes, (size_t)n), STATUS_INTERNAL, name, "image");
+    TRY(superblock_repair(bytes, (size_t)n));
     *image = bytes;
     *size = (size_t)n;
     bytes = NULL;
@@ -234,38 +267,37 @@ out:
     return rc;
 }
 
-enum status part_write(const struct part *part, const char *path, const char *run_fingerprint)
+/* file_write_new, but a part that is there already is no fault. */
+static enum status put_in_place(const char *path, const char *image, size_t size, bool *existed)
+{
+    bool made = false;
+    enum status rc = file_write_new(path, image, size, &made);
+
+    *existed = !made;
+    return rc;
+}
+
+enum status part_write(const struct part *part, const char *path, const char *run_fingerprint, bool *existed)
 {
     enum status rc = STATUS_OK;
     struct field_table table = {0};
-    hid_t options = -1;
     hid_t file = -1;
     char *image = NULL;
     size_t size = 0;
 
     h5_quiet();
     TRY(field_table_make(part->layout, true, &table));
-    options = H5Pcreate(H5P_FILE_ACCESS);
-    /* No newer format bounds: of their superblocks H5Fget_file_image (1.10.8) clears a flag and leaves the
-     * checksum as it was. */
-    if (options < 0 || H5Pset_fapl_core(options, IMAGE_STEP_BYTES, false) < 0) {
-        rc = h5_fault(STATUS_INTERNAL, path, "HDF5 options");
-        goto out;
-    }
-    file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, options); /* in memory: the path is a name only */
-    H5_TRY(file, STATUS_INTERNAL, path, "HDF5 file in memory");
+    TRY(make_file(path, &file));
     for (size_t i = 0; i < table.n; i++)
         TRY(write_field(file, path, part, &table.fields[i]));
     TRY(write_attributes(file, path, part, run_fingerprint));
     TRY(take_image(file, path, &image, &size));
     h5_file_close(file);
     file = -1;
-    TRY(file_write(path, image, size));
+    TRY(put_in_place(path, image, size, existed));
 out:
     free(image);
     h5_file_close(file);
-    if (options >= 0)
-        H5Pclose(options);
     field_table_free(&table);
     return rc;
 }

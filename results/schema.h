@@ -40,12 +40,22 @@
  * Those that differ from run to run (times, hosts, ranks, command, options) are attributes of the group /run
  * alone, so `h5diff --exclude-path /run a.h5 b.h5` is the test of equality.
  *
+ * counts_by_status grows with the enum: where a sweep.h5 of an earlier program has fewer (9 at first), there
+ * are no rows of the others.
+ *
  * A part file has the same datasets for the rows of one shard (N = the shard's rows; rows in /failures and
  * /heatmaps count from the manifest's start) and
  *   /items/row                  uint64      [N]        the rows it holds
  *   /                           format "eyesore part", format_version, program_version, run_fingerprint,
  *                               shard, first_row, n_rows, counts_by_status, counts_by_verdict, heatmaps,
  *                               probe_probability
+ *   each dataset and /          xxh3 uint64: XXH3-64 (seed 0) of all the dataset's bytes as stored, row after
+ *                               row, little-endian; of `/`, of its other attributes in the order of their
+ *                               names, each as name, NUL, then three uint64 (class of the type as HDF5
+ *                               numbers it, bytes of a value, number of values), then the values' bytes
+ * A part without these checksums (of an earlier program) or at odds with them is a bad one: it is moved to
+ * OUT/set-aside, and its shard done again. The attributes of stages and columns have none: they must be the
+ * plan's. Two parts of the same rows are the same to the byte.
  *
  * The name of a carried column: '/' and control characters become '_', it is cut to 200 bytes, and '_' is
  * appended until it is neither one of the names above under /items, nor verdict, nor an earlier column's. The

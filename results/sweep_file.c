@@ -1,5 +1,7 @@
 #include "results/sweep_file.h"
 
+#include "results/checksum.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,8 @@ static enum status read_counts(hid_t file, const char *path, bool *is_part, stru
     *is_part = strcmp(format, PART_FORMAT) == 0;
     if (!*is_part && strcmp(format, SWEEP_FORMAT) != 0)
         FAIL(STATUS_INPUT, "%s: is not a sweep.h5 or part file of eyesore (format `%s`)", path, format);
+    if (*is_part)
+        TRY(checksum_check_root(file, path));
     TRY(h5_get_u64s(file, path, "/", "format_version", &version, 1));
     if (version != SWEEP_FORMAT_VERSION)
         FAIL(STATUS_INPUT,
@@ -27,11 +31,14 @@ static enum status read_counts(hid_t file, const char *path, bool *is_part, stru
     TRY(h5_get_u64s(file, path, "/", "n_rows", &counts->n_rows, 1));
     if (counts->n_rows >= UINT64_MAX / 4096)
         FAIL(STATUS_INPUT, "%s: attribute n_rows is %" PRIu64, path, counts->n_rows);
-    TRY(h5_get_u64s(file, path, "/", "counts_by_status", counts->by_status, ITEM_STATUS_COUNT));
+    /* Earlier programs knew fewer statuses: there were no rows of the others. */
+    TRY(h5_get_u64s_upto(file, path, "/", "counts_by_status", counts->by_status, ITEM_STATUS_COUNT));
     TRY(h5_get_u64s(file, path, "/", "counts_by_verdict", counts->by_verdict, SWEEP_VERDICT_COUNT));
     if (*is_part) {
         TRY(h5_get_u64s(file, path, "/", "shard", &counts->shard, 1));
         TRY(h5_get_u64s(file, path, "/", "first_row", &counts->first_row, 1));
+        if (counts->first_row >= UINT64_MAX / 4096)
+            FAIL(STATUS_INPUT, "%s: attribute first_row is %" PRIu64, path, counts->first_row);
     }
 out:
     return rc;
@@ -80,6 +87,9 @@ static enum status check_count(struct sweep_file *file, size_t i, bool *failures
         *maps_known = true;
         break;
     }
+    if (file->n_failures > file->counts.n_rows || file->n_maps > file->counts.n_rows)
+        FAIL(STATUS_INPUT, "%s: %s has %" PRIu64 " entries, more than the %" PRIu64 " rows", file->path,
+             field->path, file->n[i], file->counts.n_rows);
     if (file->n[i] != expected)
         FAIL(STATUS_INPUT, "%s: %s has %" PRIu64 " entries, expected %" PRIu64, file->path, field->path,
              file->n[i], expected);

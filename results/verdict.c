@@ -162,7 +162,7 @@ static enum status copy_bytes(const char *from, const char *to)
 
     if (in < 0)
         FAIL(STATUS_INPUT, "%s: %s", from, strerror(errno));
-    out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
     if (out < 0)
         FAIL(status_is_place_errno(errno) ? STATUS_PLACE : STATUS_INPUT, "%s: %s", to, strerror(errno));
     while ((n = read(in, buffer, sizeof(buffer))) != 0) {

@@ -1,5 +1,7 @@
 #include "shards/ledger.h"
 
+#include "base/file.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -7,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SHARDS_PER_FOLDER 1000
@@ -276,6 +279,37 @@ enum status ledger_missing(const struct ledger *ledger, uint64_t **missing, uint
             list[at++] = shard;
     *missing = list;
     *n_missing = n;
+out:
+    return rc;
+}
+
+enum status ledger_set_aside(const char *out_folder, uint64_t shard, const char *run_fingerprint,
+                             const char *reason)
+{
+    enum status rc = STATUS_OK;
+    char path[LEDGER_PATH_SIZE], folder[LEDGER_PATH_SIZE], aside[LEDGER_PATH_SIZE];
+    char name[LEDGER_NAME_SIZE], utc[32];
+    struct tm tm;
+    time_t now = time(NULL);
+    uint64_t salt;
+
+    TRY(ledger_part_path(out_folder, shard, run_fingerprint, path)); /* which leaves room for what follows */
+    format_name(shard, run_fingerprint, name);
+    TRY(file_random(&salt));
+    strftime(utc, sizeof(utc), "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+    snprintf(folder, sizeof(folder), "%s/set-aside", out_folder);
+    if ((size_t)snprintf(aside, sizeof(aside), "%s/%s.%s-%016" PRIx64, folder, name, utc, salt) >=
+        sizeof(aside))
+        FAIL(STATUS_INPUT, "%s: the path is too long", out_folder);
+    TRY(file_make_folders(folder));
+    if (rename(path, aside) != 0) {
+        if (errno == ENOENT)
+            goto out;
+        FAIL(STATUS_PLACE, "%s: does not count (%s), and cannot be moved to %s: %s: move it away by hand",
+             path, reason, folder, strerror(errno));
+    }
+    log_warn("%s: does not count: %s: it is now %s, and the same command does its shard again", path, reason,
+             aside);
 out:
     return rc;
 }

@@ -49,6 +49,18 @@ void ledger_forget(struct ledger *ledger, uint64_t shard);
 enum status ledger_missing(const struct ledger *ledger, uint64_t **missing, uint64_t *n_missing);
 
 /*
+ * Move a shard's part that turned out to be none (torn, changed, foreign) to
+ *
+ *     OUT/set-aside/<its name>.<UTC, 20261125T071342Z>-<16 hex digits, random>
+ *
+ * by rename: nothing is deleted, and somebody may want to see what happened to it. Logs its name and `reason`
+ * ("it is cut short"). Where another rank was faster and it is gone, there is nothing to do. STATUS_PLACE: it
+ * cannot be moved, and still counts as done.
+ */
+enum status ledger_set_aside(const char *out_folder, uint64_t shard, const char *run_fingerprint,
+                             const char *reason);
+
+/*
  * Remove the temporary files of dead attempts under OUT/parts. Only when no other job can be writing there.
  * OUT n_removed: may be NULL.
  */

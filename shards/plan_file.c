@@ -46,14 +46,15 @@ static enum status write_shards(const struct plan *plan, const char *path)
     enum status rc = STATUS_OK;
     char temp[PATH_SIZE];
     FILE *file = NULL;
+    int fd = -1;
     bool made = false;
 
-    TRY(file_temp_name(path, temp, sizeof(temp)));
-    file = fopen(temp, "wxe");
-    if (file == NULL)
-        FAIL(status_is_place_errno(errno) ? STATUS_PLACE : STATUS_INPUT, "%s: cannot create: %s", temp,
-             strerror(errno));
+    TRY(file_temp_open(path, temp, sizeof(temp), &fd));
     made = true;
+    file = fdopen(fd, "w");
+    if (file == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    fd = -1;
     fprintf(file, "%s\n", shards_header);
     for (uint64_t i = 0; i < plan->n_shards; i++) {
         struct shard shard = plan_shard(plan, i);
@@ -70,6 +71,8 @@ static enum status write_shards(const struct plan *plan, const char *path)
 out:
     if (file != NULL)
         fclose(file);
+    if (fd >= 0)
+        close(fd);
     if (made)
         unlink(temp);
     return rc;

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/fingerprint.h"
 #include "base/item.h"
+#include "test_commit.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char folder[] = "/tmp/eyesore-base-XXXXXX";
+char folder[] = "/tmp/eyesore-base-XXXXXX";
 
 static int make_folder(void **state)
 {
@@ -35,12 +36,12 @@ static int remove_folder(void **state)
     return system(command);
 }
 
-static void inside(const char *name, char path[256])
+void inside(const char *name, char path[256])
 {
     snprintf(path, 256, "%s/%s", folder, name);
 }
 
-static int count_entries(void)
+int count_entries(void)
 {
     DIR *dir = opendir(folder);
     int n = 0;
@@ -208,6 +209,10 @@ int main(void)
         cmocka_unit_test(test_exit_codes),
         cmocka_unit_test(test_item_statuses),
         cmocka_unit_test(test_file_whole_or_not_at_all),
+        cmocka_unit_test(test_first_commit_wins),
+        cmocka_unit_test(test_commit_without_noreplace),
+        cmocka_unit_test(test_faults_of_the_place),
+        cmocka_unit_test(test_mode_and_names),
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_fingerprint),
         cmocka_unit_test(test_log_line_is_one_line),

@@ -1,11 +1,15 @@
 /*
  * gather_probe FOLDER N_ROWS SHARD_ROWS mixed|all_pass [make|FAULT]: make the parts of a made-up run in
  * FOLDER (rank 0), gather them into FOLDER/sweep.h5 with all ranks, and exit with the `enum status` of the
- * gather. FAULT is done to the second part before the gather: missing, foreign, truncated, lying, swapped.
+ * gather. FAULT is done to the second part before the gather: missing, foreign, truncated, swapped,
+ * changed (an attribute), lying (the same, with its checksum), flipped (a byte of a dataset), earlier
+ * (without checksums); many: the first is cut short, the second and the last get a flipped byte. Bad parts
+ * are printed as `bad: 1: reason`.
  */
 #include "base/file.h"
+#include "results/checksum.h"
 #include "results/gather.h"
-#include "results/h5.h"
+#include "results/sweep_file.h"
 #include "sample.h"
 
 #include <stdio.h>
@@ -44,8 +48,9 @@ out:
     return rc;
 }
 
-/* Move a row from one count to another in the part's attributes, with the sum unchanged. */
-static enum status make_it_lie(const char *path)
+/* Move a row from one count to another in the part's attributes, with the sum unchanged. sealed: with the
+ * checksum that belongs to it, as a wrong program would write it. */
+static enum status make_it_lie(const char *path, bool sealed)
 {
     enum status rc = STATUS_OK;
     uint64_t counts[ITEM_STATUS_COUNT];
@@ -56,8 +61,72 @@ static enum status make_it_lie(const char *path)
     counts[ITEM_OK]--;
     counts[ITEM_REFUSED]++;
     TRY(h5_put_u64s(file, path, "/", "counts_by_status", counts, ITEM_STATUS_COUNT));
+    if (sealed)
+        TRY(checksum_seal_root(file, path));
 out:
     h5_file_close(file);
+    return rc;
+}
+
+/* As a disk or a network does it: a bit of the first verdict, another value of the enum. */
+static enum status flip_a_bit(const char *path)
+{
+    enum status rc = STATUS_OK;
+    struct sweep_file *file = NULL;
+    haddr_t at = HADDR_UNDEF;
+    FILE *raw = NULL;
+    int value;
+
+    TRY(sweep_file_open(path, &file));
+    at = H5Dget_offset(file->datasets[sweep_file_find(file, FIELD_VERDICT, 0)]);
+    sweep_file_close(file);
+    file = NULL;
+    raw = fopen(path, "r+e");
+    if (at == HADDR_UNDEF || raw == NULL || fseek(raw, (long)at, SEEK_SET) != 0 ||
+        (value = fgetc(raw)) == EOF || fseek(raw, (long)at, SEEK_SET) != 0 || fputc(value ^ 1, raw) == EOF)
+        FAIL(STATUS_INTERNAL, "%s: cannot flip a bit", path);
+out:
+    if (raw != NULL)
+        fclose(raw);
+    sweep_file_close(file);
+    return rc;
+}
+
+static enum status take_checksum_away(const char *path)
+{
+    enum status rc = STATUS_OK;
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+
+    H5_TRY(file, STATUS_INTERNAL, path, "open");
+    H5_TRY(H5Adelete_by_name(file, "/", CHECKSUM_ATTRIBUTE, H5P_DEFAULT), STATUS_INTERNAL, path, "delete");
+out:
+    h5_file_close(file);
+    return rc;
+}
+
+static enum status do_fault(const struct run *run, const char *fault)
+{
+    enum status rc = STATUS_OK;
+    const char *victim = run->n_parts > 1 ? run->parts[1].path : NULL;
+
+    if (strcmp(fault, "missing") == 0 && unlink(victim) != 0)
+        FAIL(STATUS_INTERNAL, "unlink");
+    if (strcmp(fault, "truncated") == 0 && truncate(victim, 3000) != 0)
+        FAIL(STATUS_INTERNAL, "truncate");
+    if (strcmp(fault, "swapped") == 0 && rename(run->parts[0].path, victim) != 0)
+        FAIL(STATUS_INTERNAL, "rename");
+    if (strcmp(fault, "many") == 0) {
+        if (truncate(run->parts[0].path, 3000) != 0)
+            FAIL(STATUS_INTERNAL, "truncate");
+        TRY(flip_a_bit(run->parts[run->n_parts - 1].path));
+    }
+    if (strcmp(fault, "flipped") == 0 || strcmp(fault, "many") == 0)
+        TRY(flip_a_bit(victim));
+    if (strcmp(fault, "changed") == 0 || strcmp(fault, "lying") == 0)
+        TRY(make_it_lie(victim, strcmp(fault, "lying") == 0));
+    if (strcmp(fault, "earlier") == 0)
+        TRY(take_checksum_away(victim));
+out:
     return rc;
 }
 
@@ -65,23 +134,16 @@ static enum status make_parts(const struct run *run)
 {
     enum status rc = STATUS_OK;
     struct part *part = NULL;
-    const char *victim = run->n_parts > 1 ? run->parts[1].path : NULL;
 
     for (size_t i = 0; i < run->n_parts; i++) {
+        bool existed;
         bool foreign = i == 1 && strcmp(run->fault, "foreign") == 0;
         TRY(sample_part(&run->layout, run->kind, i, run->parts[i].first_row, run->parts[i].n_rows, &part));
-        TRY(part_write(part, run->parts[i].path, foreign ? "ffff" : SAMPLE_FINGERPRINT));
+        TRY(part_write(part, run->parts[i].path, foreign ? "ffff" : SAMPLE_FINGERPRINT, &existed));
         part_free(part);
         part = NULL;
     }
-    if (strcmp(run->fault, "missing") == 0 && unlink(victim) != 0)
-        FAIL(STATUS_INTERNAL, "unlink");
-    if (strcmp(run->fault, "truncated") == 0 && truncate(victim, 3000) != 0)
-        FAIL(STATUS_INTERNAL, "truncate");
-    if (strcmp(run->fault, "swapped") == 0 && rename(run->parts[0].path, victim) != 0)
-        FAIL(STATUS_INTERNAL, "rename");
-    if (strcmp(run->fault, "lying") == 0)
-        TRY(make_it_lie(victim));
+    TRY(do_fault(run, run->fault));
 out:
     part_free(part);
     return rc;
@@ -108,8 +170,12 @@ static enum status gather_run(const struct run *run, int n_ranks)
         .attributes = {list, sizeof(list) / sizeof(list[0])},
         .out_path = out,
     };
-    enum status rc = gather_parts(MPI_COMM_WORLD, &plan);
+    struct gather_bad bad;
+    enum status rc = gather_parts(MPI_COMM_WORLD, &plan, &bad);
 
+    for (size_t i = 0; i < bad.n; i++)
+        printf("bad: %zu: %s\n", bad.list[i].part, bad.list[i].reason);
+    gather_bad_free(&bad);
     free(out);
     return rc;
 }

@@ -40,7 +40,7 @@ static char *write_part(const struct sweep_layout *layout, const char *folder, c
     char *path = sample_path(folder, name);
 
     assert_int_equal(sample_part(layout, SAMPLE_MIXED, 0, first_row, n_rows, &part), STATUS_OK);
-    assert_int_equal(part_write(part, path, fingerprint), STATUS_OK);
+    assert_int_equal(part_write(part, path, fingerprint, &(bool){false}), STATUS_OK);
     part_free(part);
     return path;
 }
@@ -68,7 +68,7 @@ static void exact_text(void **state)
     part_set_picture(part, 0, 640, 480, 1, hash);
     part_set_score(part, 0, 0, 0.1f);
     assert_int_equal(part_set_outcome(part, 0, ITEM_OK, SWEEP_PASS, NULL), STATUS_OK);
-    assert_int_equal(part_write(part, path, SAMPLE_FINGERPRINT), STATUS_OK);
+    assert_int_equal(part_write(part, path, SAMPLE_FINGERPRINT, &(bool){false}), STATUS_OK);
     char *text = export_to_text((const char *const[]){path}, 1, ALL_CSV, NULL);
     assert_string_equal(
         text, "id,uri,status,verdict,width,height,status_,\"no\"\"te\",score_s1,score_s2,message\r\n"

@@ -37,7 +37,7 @@ static void make_parts(const char *out)
         struct part *part;
         char *path = part_path(out, i);
         assert_int_equal(sample_part(&layout, SAMPLE_MIXED, i, i * PART_ROWS, PART_ROWS, &part), STATUS_OK);
-        assert_int_equal(part_write(part, path, SAMPLE_FINGERPRINT), STATUS_OK);
+        assert_int_equal(part_write(part, path, SAMPLE_FINGERPRINT, &(bool){false}), STATUS_OK);
         part_free(part);
         free(path);
     }

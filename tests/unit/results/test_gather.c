@@ -2,6 +2,7 @@
  * The gather with 1, 2 and 4 real ranks: contents do not depend on ranks or shards, and what does not belong
  * is named. Runs gather_probe under mpirun (both from CMake), compares with h5diff.
  */
+#include "base/clock.h"
 #include "results/half.h"
 #include "results/sweep_file.h"
 #include "sample.h"
@@ -181,9 +182,12 @@ static void faults_are_named(void **state)
         const char *says;
     } faults[] = {
         {"missing", STATUS_UNRECONCILED, "part-1.h5: the part of shard 1 is missing"},
-        {"foreign", STATUS_MISMATCH, "part-1.h5: belongs to another run"},
-        {"truncated", STATUS_INPUT, "part-1.h5: the part of shard 1 is damaged"},
-        {"swapped", STATUS_UNRECONCILED, "part-1.h5: is shard 0"},
+        {"foreign", STATUS_RESUME, "part-1.h5: belongs to another run"},
+        {"truncated", STATUS_RESUME, "part-1.h5: the part of shard 1 is damaged"},
+        {"swapped", STATUS_RESUME, "part-1.h5: is shard 0"},
+        {"changed", STATUS_RESUME, "its attributes have the checksum"},
+        {"flipped", STATUS_RESUME, "/verdict has the checksum"},
+        {"earlier", STATUS_RESUME, "part-1.h5: / has no checksum"},
         {"lying", STATUS_UNRECONCILED, "status refused: 0 rows in the written file, 1 by the parts' counts"},
     };
     char output[OUTPUT_SIZE];
@@ -209,6 +213,100 @@ static void faults_are_named(void **state)
         free(sweep);
         sample_remove_folder(folder);
     }
+}
+
+/* All bad parts of all ranks in one go, each in one list: one attempt more is enough. */
+static void all_bad_parts_are_listed(void **state)
+{
+    char output[OUTPUT_SIZE];
+    char *folder = sample_make_folder();
+    int rc;
+
+    (void)state;
+    /* The first is told by opening it; the second and the last, with flipped bits, only by reading it whole.
+     */
+    rc = gather(output, folder, 3, 200, 20, "mixed", "many");
+    if (rc != STATUS_RESUME || strstr(output, "bad: 0: ") == NULL || strstr(output, "bad: 1: ") == NULL ||
+        strstr(output, "bad: 9: ") == NULL || strstr(output, "bad: 2: ") != NULL)
+        fail_msg("%d\n%s", rc, output);
+    assert_int_equal(run(output, "cd %s && test ! -e sweep.h5 && rm part-0.h5 part-1.h5 part-9.h5", folder),
+                     0);
+    assert_int_equal(gather(output, folder, 3, 200, 20, "mixed", "none"), 0); /* makes those three anew */
+    check_values(folder, SAMPLE_MIXED, 200);
+    sample_remove_folder(folder);
+}
+
+static void no_worse_sweep_takes_its_place(void **state)
+{
+    char output[OUTPUT_SIZE];
+    char *folder = sample_make_folder();
+    char *sweep = sample_path(folder, "sweep.h5");
+    struct stat st;
+
+    (void)state;
+    mode_t was = umask(022);
+    assert_int_equal(gather(output, folder, 2, 100, 30, "mixed", "none"), 0);
+    umask(was);
+    assert_int_equal(stat(sweep, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+
+    /* Fewer failed rows: better. */
+    assert_int_equal(run(output, "rm %s/part-*.h5", folder), 0);
+    assert_int_equal(gather(output, folder, 2, 100, 30, "all_pass", "none"), 0);
+    check_values(folder, SAMPLE_ALL_PASS, 100);
+
+    /* More of them: worse. */
+    assert_int_equal(run(output, "rm %s/part-*.h5", folder), 0);
+    int rc = gather(output, folder, 2, 100, 30, "mixed", "none");
+    if (rc != STATUS_UNRECONCILED || strstr(output, "sweep.h5: stays: it has 0 failed rows") == NULL)
+        fail_msg("%d\n%s", rc, output);
+    check_values(folder, SAMPLE_ALL_PASS, 100);
+
+    /* Another run's. */
+    hid_t file = H5Fopen(sweep, H5F_ACC_RDWR, H5P_DEFAULT);
+    assert_int_equal(h5_put_string(file, sweep, "/", "run_fingerprint", "feedfeedfeedfeed"), STATUS_OK);
+    assert_true(H5Fclose(file) >= 0);
+    rc = gather(output, folder, 2, 100, 30, "mixed", "none");
+    if (rc != STATUS_MISMATCH ||
+        strstr(output, "is of another run (its fingerprint is feedfeedfeed") == NULL ||
+        strstr(output, "this run's 0123456789ab") == NULL)
+        fail_msg("%d\n%s", rc, output);
+    check_values(folder, SAMPLE_ALL_PASS, 100);
+    assert_false(sample_has_temporary(folder));
+
+    /* What cannot be read is no sweep to be kept. */
+    assert_int_equal(truncate(sweep, 3000), 0);
+    assert_int_equal(gather(output, folder, 2, 100, 30, "mixed", "none"), 0);
+    check_values(folder, SAMPLE_MIXED, 100);
+    free(sweep);
+    sample_remove_folder(folder);
+}
+
+/* Killed at whatever moment, the older sweep.h5 or the new one is there, whole; the next gather succeeds. */
+static void killed_at_any_moment(void **state)
+{
+    char output[OUTPUT_SIZE];
+    char *folder = sample_make_folder();
+    int n_killed = 0, n_amid = 0;
+
+    (void)state;
+    assert_int_equal(gather(output, folder, 1, 20000, 1000, "mixed", "none"), 0);
+    double begin_s = clock_seconds();
+    assert_int_equal(run(output, "%s %s 20000 1000 mixed none 2>&1", GATHER_PROBE, folder), 0);
+    double whole_s = clock_seconds() - begin_s;
+    for (int i = 1; i <= 24; i++) { /* one rank needs no mpiexec */
+        int rc = run(output, "timeout -s KILL %.3f %s %s 20000 1000 mixed none 2>&1", whole_s * i / 22,
+                     GATHER_PROBE, folder);
+        n_killed += rc != 0;
+        n_amid += rc != 0 && sample_has_temporary(folder);
+        check_values(folder, SAMPLE_MIXED, 20000);
+        run(output, "rm -f %s/*.tmp-*", folder);
+    }
+    print_message("%d of 24 killed, %d of them with a temporary file there\n", n_killed, n_amid);
+    assert_true(n_killed >= 2);
+    assert_int_equal(gather(output, folder, 2, 20000, 1000, "mixed", "none"), 0);
+    check_values(folder, SAMPLE_MIXED, 20000);
+    sample_remove_folder(folder);
 }
 
 static long size_of(const char *folder, const char *pattern)
@@ -257,6 +355,9 @@ int main(void)
         cmocka_unit_test(nothing_flagged_or_failed),
         cmocka_unit_test(few_rows),
         cmocka_unit_test(faults_are_named),
+        cmocka_unit_test(all_bad_parts_are_listed),
+        cmocka_unit_test(no_worse_sweep_takes_its_place),
+        cmocka_unit_test(killed_at_any_moment),
         cmocka_unit_test(a_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* Parts: what goes in comes out, what is wrong is refused, what is damaged is told and never crashes. */
 #include "base/file.h"
+#include "results/checksum.h"
 #include "results/half.h"
 #include "results/sweep_file.h"
 #include "sample.h"
@@ -7,11 +8,13 @@
 #include <errno.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -46,9 +49,11 @@ static int tear_down(void **state)
 static void write_sample(const struct fixture *fixture, uint64_t n_rows)
 {
     struct part *part;
+    bool existed;
 
+    unlink(fixture->path); /* the first one would win */
     assert_int_equal(sample_part(&fixture->layout, SAMPLE_MIXED, 3, 500, n_rows, &part), STATUS_OK);
-    assert_int_equal(part_write(part, fixture->path, SAMPLE_FINGERPRINT), STATUS_OK);
+    assert_int_equal(part_write(part, fixture->path, SAMPLE_FINGERPRINT, &existed), STATUS_OK);
     part_free(part);
 }
 
@@ -117,6 +122,7 @@ static void what_does_not_fit_is_refused(void **state)
     struct part_text none = {0};
     float map[6] = {0, 1, 2, 3, 4, 5};
     char text[2 * SWEEP_MESSAGE_WIDTH];
+    bool existed;
 
     assert_int_equal(part_create(&fixture->layout, 0, 0, 2, &part), STATUS_OK);
     assert_int_equal(part_set_item(part, 0, (struct part_text){"012345678901234567890", 21}, none, columns),
@@ -135,7 +141,8 @@ static void what_does_not_fit_is_refused(void **state)
     assert_int_equal(part->maps[0][0], HALF_NAN); /* the stage that was not run */
     assert_true(half_to_float(part->maps[0][6 + 2]) == 65504.0f);
     assert_int_equal(part_set_outcome(part, 0, ITEM_STATUS_COUNT, SWEEP_PASS, NULL), STATUS_INTERNAL);
-    assert_int_equal(part_write(part, fixture->path, SAMPLE_FINGERPRINT), STATUS_INTERNAL); /* not done */
+    assert_int_equal(part_write(part, fixture->path, SAMPLE_FINGERPRINT, &existed),
+                     STATUS_INTERNAL); /* not done */
     memset(text, 'x', sizeof(text));
     memcpy(text + SWEEP_MESSAGE_WIDTH - 1, "é\0", 3); /* its second byte would be the 193rd */
     assert_int_equal(part_set_outcome(part, 0, ITEM_CORRUPT, SWEEP_FAILED, text), STATUS_OK);
@@ -150,13 +157,15 @@ static void a_bad_place_leaves_nothing(void **state)
     struct fixture *fixture = *state;
     char *disk = sample_path(fixture->folder, "disk");
     struct part *part;
+    bool existed;
 
     assert_int_equal(sample_part(&fixture->layout, SAMPLE_MIXED, 0, 0, 2000, &part), STATUS_OK);
-    assert_int_equal(part_write(part, "/nonexistent-folder/part.h5", SAMPLE_FINGERPRINT), STATUS_INPUT);
+    assert_int_equal(part_write(part, "/nonexistent-folder/part.h5", SAMPLE_FINGERPRINT, &existed),
+                     STATUS_INPUT);
     assert_int_equal(file_make_folders(disk), STATUS_OK);
     if (mount("none", disk, "tmpfs", 0, "size=64k") == 0) {
         char *path = sample_path(disk, "part.h5");
-        enum status rc = part_write(part, path, SAMPLE_FINGERPRINT);
+        enum status rc = part_write(part, path, SAMPLE_FINGERPRINT, &existed);
         bool left = sample_has_temporary(disk) || access(path, F_OK) == 0;
         umount(disk);
         free(path);
@@ -167,6 +176,54 @@ static void a_bad_place_leaves_nothing(void **state)
     }
     rmdir(disk);
     free(disk);
+    part_free(part);
+}
+
+/* A read-only file system and a limit on the size of files; parts that are finished stay as they are. */
+static void finished_parts_stay(void **state)
+{
+    struct fixture *fixture = *state;
+    char *disk = sample_path(fixture->folder, "disk");
+    char *other = sample_path(fixture->folder, "other.h5");
+    struct part_counts counts;
+    struct part *part;
+    bool existed;
+
+    write_sample(fixture, 200);
+    assert_int_equal(sample_part(&fixture->layout, SAMPLE_MIXED, 4, 700, 2000, &part), STATUS_OK);
+    struct rlimit was, small;
+    getrlimit(RLIMIT_FSIZE, &was);
+    small = (struct rlimit){10000, was.rlim_max};
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &small);
+    enum status rc = part_write(part, other, SAMPLE_FINGERPRINT, &existed);
+    setrlimit(RLIMIT_FSIZE, &was);
+    assert_int_equal(rc, STATUS_PLACE);
+    assert_int_equal(access(other, F_OK), -1);
+    assert_false(sample_has_temporary(fixture->folder));
+    assert_int_equal(part_verify(fixture->path, &counts), STATUS_OK);
+
+    assert_int_equal(file_make_folders(disk), STATUS_OK);
+    if (mount("none", disk, "tmpfs", 0, "size=4m") == 0) {
+        char *first = sample_path(disk, "first.h5");
+        char *second = sample_path(disk, "second.h5");
+        enum status made = part_write(part, first, SAMPLE_FINGERPRINT, &existed);
+        int again = mount("none", disk, "tmpfs", MS_REMOUNT | MS_RDONLY, "size=4m");
+        rc = part_write(part, second, SAMPLE_FINGERPRINT, &existed);
+        enum status kept = part_verify(first, &counts);
+        umount(disk);
+        free(first);
+        free(second);
+        assert_int_equal(again, 0);
+        assert_int_equal(made, STATUS_OK);
+        assert_int_equal(rc, STATUS_PLACE);
+        assert_int_equal(kept, STATUS_OK);
+    } else {
+        print_message("skipped: a read-only disk (no right to mount one: %s)\n", strerror(errno));
+    }
+    rmdir(disk);
+    free(disk);
+    free(other);
     part_free(part);
 }
 
@@ -223,6 +280,130 @@ static void cut_short(void **state)
     free(bytes);
 }
 
+static void read_whole(const struct fixture *fixture, char **bytes, size_t *size)
+{
+    assert_int_equal(file_read(fixture->path, 1 << 24, bytes, size), STATUS_OK);
+}
+
+/* Two ranks may write the same shard; also at another time and under another umask. */
+static void same_bytes_whoever_writes(void **state)
+{
+    struct fixture *fixture = *state;
+    struct part *part;
+    char *first, *second;
+    size_t first_size, second_size;
+    bool existed = false;
+
+    write_sample(fixture, 200);
+    read_whole(fixture, &first, &first_size);
+    sleep(2); /* times in the file would have seconds */
+    write_sample(fixture, 200);
+    read_whole(fixture, &second, &second_size);
+    assert_int_equal(first_size, second_size);
+    assert_memory_equal(first, second, first_size);
+
+    /* The first one wins, whatever it is. */
+    assert_int_equal(sample_part(&fixture->layout, SAMPLE_ALL_PASS, 3, 500, 200, &part), STATUS_OK);
+    assert_int_equal(part_write(part, fixture->path, SAMPLE_FINGERPRINT, &existed), STATUS_OK);
+    assert_true(existed);
+    free(second);
+    read_whole(fixture, &second, &second_size);
+    assert_int_equal(first_size, second_size);
+    assert_memory_equal(first, second, first_size);
+    assert_false(sample_has_temporary(fixture->folder));
+    part_free(part);
+    free(first);
+    free(second);
+}
+
+/* All that a reader can see of a part, as one sum; 0 where the layout is not the run's, which the gather
+ * refuses. */
+static uint64_t sum_of_values(const struct fixture *fixture)
+{
+    struct sweep_file *file;
+    uint64_t sum = 0;
+    char slab[65536];
+
+    assert_int_equal(sweep_file_open(fixture->path, &file), STATUS_OK);
+    for (size_t i = 0; i < file->table.n; i++) {
+        const struct field *field = &file->table.fields[i];
+        size_t bytes = (size_t)file->n[i] * field_record_bytes(field);
+        assert_true(bytes <= sizeof(slab));
+        assert_int_equal(sweep_file_read(file, field->what, field->index, 0, file->n[i], slab), STATUS_OK);
+        sum = sum * 31 + checksum_bytes(slab, bytes);
+    }
+    sum = sum * 31 + checksum_bytes(&file->counts, sizeof(file->counts));
+    if (sweep_layout_difference(&fixture->layout, &file->layout, slab, sizeof(slab)))
+        sum = 0;
+    sweep_file_close(file);
+    return sum;
+}
+
+/* A bit flipped anywhere: found, or it is in none of the bytes that are read. */
+static void flipped_bits_are_found(void **state)
+{
+    struct fixture *fixture = *state;
+    struct part_counts counts;
+    char *bytes;
+    size_t size;
+    size_t n_found = 0, n_flipped = 0;
+    size_t step = getenv("EYESORE_TEST_ALL") != NULL ? 1 : 29;
+
+    write_sample(fixture, 20);
+    uint64_t whole = sum_of_values(fixture);
+    assert_int_equal(part_verify(fixture->path, &counts), STATUS_OK);
+    assert_int_equal(counts.n_rows, 20);
+    read_whole(fixture, &bytes, &size);
+    for (size_t at = 0; at < size; at += step, n_flipped++) {
+        bytes[at] = (char)(bytes[at] ^ 1 << at % 8);
+        assert_int_equal(file_write(fixture->path, bytes, size), STATUS_OK);
+        bytes[at] = (char)(bytes[at] ^ 1 << at % 8);
+        enum status rc = part_verify(fixture->path, &counts);
+        assert_true(rc == STATUS_INPUT || rc == STATUS_OK);
+        uint64_t sum = rc == STATUS_OK ? sum_of_values(fixture) : 0;
+        n_found += sum == 0;
+        if (sum != 0 && sum != whole)
+            fail_msg("byte %zu of %zu flipped, and not found", at, size);
+    }
+    print_message("%zu bits flipped, %zu found, the others are not read\n", n_flipped, n_found);
+    assert_true(n_found > n_flipped / 5);
+    free(bytes);
+}
+
+/* A block of zeros, as a file system leaves it after a crash, in any dataset and in the middle of the file.
+ */
+static void torn_blocks_are_found(void **state)
+{
+    struct fixture *fixture = *state;
+    struct part_counts counts;
+    struct sweep_file *file;
+    haddr_t at[64];
+    size_t n = 0;
+    char *bytes, *torn;
+    size_t size;
+
+    write_sample(fixture, 200);
+    assert_int_equal(sweep_file_open(fixture->path, &file), STATUS_OK);
+    for (size_t i = 0; i < file->table.n && n < 64; i++)
+        if (file->n[i] > 1)
+            at[n++] = H5Dget_offset(file->datasets[i]);
+    sweep_file_close(file);
+    assert_true(n > 15);
+    read_whole(fixture, &bytes, &size);
+    torn = malloc(size);
+    assert_non_null(torn);
+    for (size_t i = 0; i < n; i++) {
+        memcpy(torn, bytes, size);
+        memset(torn + at[i], 0, size - at[i] < 512 ? size - at[i] : 512);
+        if (memcmp(torn, bytes, size) == 0)
+            continue; /* zeros already */
+        assert_int_equal(file_write(fixture->path, torn, size), STATUS_OK);
+        assert_int_equal(part_verify(fixture->path, &counts), STATUS_INPUT);
+    }
+    free(torn);
+    free(bytes);
+}
+
 static void names_of_columns(void **state)
 {
     struct sweep_layout layout;
@@ -260,9 +441,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_rows, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_does_not_fit_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_bad_place_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(finished_parts_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(not_ours, set_up, tear_down),
         cmocka_unit_test_setup_teardown(changed_structure, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cut_short, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(same_bytes_whoever_writes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(flipped_bits_are_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(torn_blocks_are_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_of_columns, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

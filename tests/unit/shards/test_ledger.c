@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "shards/ledger.h"
 
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,14 +118,54 @@ static void leftovers_are_removed_and_nothing_else(void **state)
     ledger_free(&ledger);
 }
 
+/* Moved, never deleted; twice is fine; the scan no longer counts it. */
+static void bad_parts_are_set_aside(void **state)
+{
+    struct ledger ledger;
+    char foreign[LEDGER_PATH_SIZE], path[LEDGER_PATH_SIZE], *bytes;
+    glob_t found;
+    size_t size;
+
+    (void)state;
+    put(5, ours, "");
+    put(6, ours, "");
+    assert_int_equal(ledger_set_aside(support_path("out"), 5, ours, "it is cut short"), STATUS_OK);
+    assert_int_equal(ledger_scan(support_path("out"), ours, 10, &ledger, foreign), STATUS_OK);
+    assert_int_equal(ledger.n_done, 1);
+    assert_false(ledger_is_done(&ledger, 5));
+    ledger_free(&ledger);
+    assert_int_equal(ledger_set_aside(support_path("out"), 5, ours, "it is cut short"), STATUS_OK);
+    put(5, ours, "");
+    assert_int_equal(ledger_set_aside(support_path("out"), 5, ours, "again"), STATUS_OK);
+
+    assert_int_equal(
+        glob(support_path("out/set-aside/"
+                          "shard-00000005-0123456789abcdef.h5.20??????T??????Z-????????????????"),
+             0, NULL, &found),
+        0);
+    assert_int_equal(found.gl_pathc, 2);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        assert_int_equal(file_read(found.gl_pathv[i], 10, &bytes, &size), STATUS_OK);
+        assert_string_equal(bytes, "x");
+        free(bytes);
+    }
+    globfree(&found);
+
+    /* Where it cannot be moved, it says so and the part stays. */
+    assert_int_equal(rename(support_path("out/set-aside"), support_path("out/kept")), 0);
+    assert_int_equal(file_write(support_path("out/set-aside"), "x", 1), STATUS_OK);
+    assert_int_not_equal(ledger_set_aside(support_path("out"), 6, ours, "torn"), STATUS_OK);
+    assert_int_equal(ledger_part_path(support_path("out"), 6, ours, path), STATUS_OK);
+    assert_int_equal(access(path, F_OK), 0);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, support_setup, support_teardown)
     const struct CMUnitTest tests[] = {
-        T(part_paths_are_as_promised),
-        T(scan_finds_what_is_done),
-        T(foreign_parts_are_named),
-        T(leftovers_are_removed_and_nothing_else),
+        T(part_paths_are_as_promised), T(scan_finds_what_is_done),
+        T(foreign_parts_are_named),    T(leftovers_are_removed_and_nothing_else),
+        T(bad_parts_are_set_aside),
     };
 #undef T
 
