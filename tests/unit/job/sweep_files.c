@@ -82,7 +82,7 @@ void write_part(const struct plan *plan, uint64_t index, int64_t time_s)
     assert_int_equal(ledger_part_folder(sweep_folder, index, path), STATUS_OK);
     assert_int_equal(file_make_folders(path), STATUS_OK);
     assert_int_equal(ledger_part_path(sweep_folder, index, RUN, path), STATUS_OK);
-    assert_int_equal(part_write(part, path, RUN), STATUS_OK);
+    assert_int_equal(part_write(part, path, RUN, &(bool){false}), STATUS_OK);
     set_file_time(path, time_s);
     part_free(part);
     sweep_layout_free(&layout);
