@@ -19,7 +19,8 @@ struct worker {
     pthread_t thread;
     bool started;
     struct fetcher *fetcher;
-    struct decoder *decoder;
+    struct decoder *decoder;           /* one of these two is there */
+    struct isolated_decoder *isolated; /* in a helper process */
     struct lane *lane;
     uint8_t *crop;
 };
@@ -184,6 +185,14 @@ static bool is_scored(enum item_status status)
     return status == ITEM_OK || status == ITEM_TRUNCATED;
 }
 
+static enum status decode(const struct worker *w, const uint8_t *bytes, size_t n, struct picture_info *info)
+{
+    const struct picture_options *options = &w->pipeline->options.picture;
+
+    return w->isolated != NULL ? isolated_decoder_decode(w->isolated, bytes, n, options, w->crop, info)
+                               : decoder_decode(w->decoder, bytes, n, options, w->crop, info);
+}
+
 static void process(struct worker *w, const struct ticket *taken)
 {
     struct pipeline *p = w->pipeline;
@@ -199,7 +208,7 @@ static void process(struct worker *w, const struct ticket *taken)
     enum status status = fetcher_read(w->fetcher, uri, &bytes, &n, &t.info);
     if (status == STATUS_OK && t.info.status == ITEM_OK) {
         watch_begin(WATCH_DECODE, shard, uri);
-        status = decoder_decode(w->decoder, bytes, n, &p->options.picture, w->crop, &t.info);
+        status = decode(w, bytes, n, &t.info);
     }
     decoded = clock_seconds();
     watch_begin(WATCH_COMPUTE, shard, uri);
@@ -277,7 +286,10 @@ static enum status open_worker(struct pipeline *p, int index)
     if (w->crop == NULL)
         FAIL(STATUS_MEMORY, "no memory");
     TRY(fetcher_open(&fetch, &w->fetcher));
-    TRY(decoder_open(&w->decoder));
+    if (p->options.isolation != NULL)
+        TRY(isolated_decoder_open(p->options.isolation, &w->isolated));
+    else
+        TRY(decoder_open(&w->decoder));
     int error = pthread_create(&w->thread, NULL, worker_entry, w);
     if (error != 0)
         FAIL(STATUS_PLACE, "cannot start a worker thread: %s", strerror(error));
@@ -334,6 +346,7 @@ void pipeline_close(struct pipeline *p)
             pthread_join(w->thread, NULL);
         fetcher_close(w->fetcher);
         decoder_close(w->decoder);
+        isolated_decoder_close(w->isolated);
         free(w->crop);
     }
     for (int i = 0; p->lanes != NULL && i < p->n_lanes; i++)
