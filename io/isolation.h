@@ -11,8 +11,8 @@
  *
  *     shared memory: | request, answer | crop, uint8 [side, side, 3] | file, uint8 [max_bytes] |
  *
- * What a helper answers is not trusted: it is copied once and checked, and the content hash is computed by
- * the caller. What became of a helper decides what becomes of the picture:
+ * What a helper answers is not trusted: but for pixels it is copied once and checked, and the content hash is
+ * computed by the caller. What became of a helper decides what becomes of the picture:
  *
  *     it crashed, left its memory bound, answered nonsense    the picture again in a fresh helper; when that
  *                                                             ends so too, ITEM_DECODER_CRASHED
@@ -68,6 +68,13 @@ struct isolated_decoder;
 enum status isolated_decoder_open(struct isolation *isolation, struct isolated_decoder **out);
 
 void isolated_decoder_close(struct isolated_decoder *decoder);
+
+/*
+ * Where the helper writes the crop: given as `crop` to isolated_decoder_decode it saves a copy, most of what
+ * isolation costs. Good for one copying from it, before the next picture: the helper may write there at any
+ * time, and any bytes are pixels.
+ */
+uint8_t *isolated_decoder_crop(const struct isolated_decoder *decoder);
 
 /*
  * decoder_decode of io/decode.h in the helper: the same crop and info for the same arguments, to the bit.

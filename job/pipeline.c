@@ -21,6 +21,7 @@ struct worker {
     struct fetcher *fetcher;
     struct decoder *decoder;           /* one of these two is there */
     struct isolated_decoder *isolated; /* in a helper process */
+    uint8_t *own_crop;                 /* where the decoder is here */
     struct lane *lane;
     uint8_t *crop;
 };
@@ -273,23 +274,36 @@ static void *worker_entry(void *argument)
     return worker_main((struct worker *)argument);
 }
 
+static enum status open_decoder(struct worker *w)
+{
+    enum status rc = STATUS_OK;
+    const struct pipeline_options *o = &w->pipeline->options;
+    size_t side = (size_t)o->picture.size;
+
+    if (o->isolation != NULL) {
+        TRY(isolated_decoder_open(o->isolation, &w->isolated));
+        w->crop = isolated_decoder_crop(w->isolated);
+        goto out;
+    }
+    TRY(decoder_open(&w->decoder));
+    w->own_crop = malloc(side * side * 3);
+    if (w->own_crop == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    w->crop = w->own_crop;
+out:
+    return rc;
+}
+
 static enum status open_worker(struct pipeline *p, int index)
 {
     enum status rc = STATUS_OK;
     struct worker *w = &p->workers[index];
-    size_t side = (size_t)p->options.picture.size;
     struct fetch_options fetch = {p->options.root, p->options.max_bytes, p->tars};
 
     w->pipeline = p;
     w->lane = p->lanes[index % p->n_lanes];
-    w->crop = malloc(side * side * 3);
-    if (w->crop == NULL)
-        FAIL(STATUS_MEMORY, "no memory");
     TRY(fetcher_open(&fetch, &w->fetcher));
-    if (p->options.isolation != NULL)
-        TRY(isolated_decoder_open(p->options.isolation, &w->isolated));
-    else
-        TRY(decoder_open(&w->decoder));
+    TRY(open_decoder(w));
     int error = pthread_create(&w->thread, NULL, worker_entry, w);
     if (error != 0)
         FAIL(STATUS_PLACE, "cannot start a worker thread: %s", strerror(error));
@@ -347,7 +361,7 @@ void pipeline_close(struct pipeline *p)
         fetcher_close(w->fetcher);
         decoder_close(w->decoder);
         isolated_decoder_close(w->isolated);
-        free(w->crop);
+        free(w->own_crop);
     }
     for (int i = 0; p->lanes != NULL && i < p->n_lanes; i++)
         lane_close(p->lanes[i]);

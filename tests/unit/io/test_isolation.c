@@ -113,11 +113,12 @@ static void compare(const uint8_t *bytes, size_t n)
     struct picture_info info_here, info;
 
     for (int mode = DECODE_EXACT; mode <= DECODE_FAST; mode++) {
+        uint8_t *there = mode == DECODE_FAST ? isolated_decoder_crop(isolated) : crop; /* either way */
         options.mode = (enum decode_mode)mode;
         memset(&info_here, 0, sizeof(info_here));
         memset(&info, 0xff, sizeof(info));
         assert_int_equal(decoder_decode(here, bytes, n, &options, crop_here, &info_here), STATUS_OK);
-        assert_int_equal(isolated_decoder_decode(isolated, bytes, n, &options, crop, &info), STATUS_OK);
+        assert_int_equal(isolated_decoder_decode(isolated, bytes, n, &options, there, &info), STATUS_OK);
         assert_int_equal(info.status, info_here.status);
         assert_int_equal(info.width, info_here.width);
         assert_int_equal(info.height, info_here.height);
@@ -125,7 +126,7 @@ static void compare(const uint8_t *bytes, size_t n)
         assert_memory_equal(info.content_hash, info_here.content_hash, sizeof(info.content_hash));
         assert_string_equal(info.message, info_here.message);
         if (info.status == ITEM_OK || info.status == ITEM_TRUNCATED)
-            assert_memory_equal(crop, crop_here, CROP_BYTES);
+            assert_memory_equal(there, crop_here, CROP_BYTES);
     }
     n_compared++;
 }
