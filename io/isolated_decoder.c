@@ -21,8 +21,6 @@
 
 #define SLICE_S 0.25 /* how often a picture that takes long is looked at */
 #define HELLO_PATIENCE_S 120.0
-#define SILENCE_FACTOR 10.0 /* of the time limit */
-#define SILENCE_LEAST_S 120.0
 #define KEPT_BYTES ((size_t)16 << 20) /* of a file's place; the rest is given back after the picture */
 #define KILLED_AT_MOST 3
 #define SILENT_AT_MOST 1
@@ -72,12 +70,13 @@ static double helper_cpu_s(const struct isolated_decoder *d)
     return clock_gettime(d->clock, &used) == 0 ? (double)used.tv_sec + 1e-9 * (double)used.tv_nsec : 0;
 }
 
-/* Read from the helper until something comes (its size), it is gone (0), or -1: a limit is passed, see
- * overtime. Time in which this process stood still itself does not count. */
-static ssize_t await(const struct isolated_decoder *d, void *bytes, size_t n, double cpu_end_s, double wall_s,
-                     bool *overtime)
+/* Read from the helper until something comes (its size), it is gone (0), or -1: its processor time is over
+ * (overtime), or it has used none for silence_s. Time in which this process stood still itself does not count
+ * for that. */
+static ssize_t await(const struct isolated_decoder *d, void *bytes, size_t n, double cpu_end_s,
+                     double silence_s, bool *overtime)
 {
-    for (double waited = 0, last = clock_seconds();;) {
+    for (double waited = 0, last = clock_seconds(), used = 0;;) {
         ssize_t got = recv(d->fd, bytes, n, 0);
         if (got >= 0)
             return got;
@@ -86,8 +85,12 @@ static ssize_t await(const struct isolated_decoder *d, void *bytes, size_t n, do
         double now = clock_seconds();
         waited += now - last < 2 * SLICE_S ? now - last : 2 * SLICE_S;
         last = now;
-        *overtime = helper_cpu_s(d) > cpu_end_s;
-        if (*overtime || waited > wall_s)
+        double cpu_s = helper_cpu_s(d);
+        if (cpu_s > used) /* it moves, however slowly */
+            waited = 0;
+        used = cpu_s;
+        *overtime = cpu_s > cpu_end_s;
+        if (*overtime || waited > silence_s)
             return -1;
     }
 }
@@ -288,18 +291,16 @@ static enum status try_picture(struct isolated_decoder *d, const uint8_t *bytes,
                                struct picture_info *info, struct trial *trial)
 {
     enum status rc = STATUS_OK;
-    double limit_s = d->setup->options.cpu_timeout_s, silence_s = SILENCE_FACTOR * limit_s;
     uint32_t number = ++d->number, answer = 0;
     bool overtime = false;
     ssize_t got = 0;
 
     put_request(d, bytes, n, options);
-    double cpu_end_s = helper_cpu_s(d) + limit_s;
+    double cpu_end_s = helper_cpu_s(d) + d->setup->options.cpu_timeout_s;
     bool sent = send(d->fd, &number, sizeof(number), MSG_NOSIGNAL) == (ssize_t)sizeof(number);
     hash_file(bytes, n, info); /* while the helper is at work */
     if (sent)
-        got = await(d, &answer, sizeof(answer), cpu_end_s,
-                    silence_s > SILENCE_LEAST_S ? silence_s : SILENCE_LEAST_S, &overtime);
+        got = await(d, &answer, sizeof(answer), cpu_end_s, d->setup->silence_s, &overtime);
     if (got < 0)
         trial->ending = overtime ? ENDING_OVERTIME : ENDING_SILENT;
     else if (got == 0)

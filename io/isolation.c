@@ -18,6 +18,8 @@
 #define PAGE_BYTES ((size_t)65536) /* a multiple of every page size in use */
 #define SERVER_PATIENCE_S 120.0    /* a fork, or a helper's end, even on a host that swaps */
 #define SLICE_S 1.0
+#define SILENCE_FACTOR 10.0 /* of the time limit */
+#define SILENCE_LEAST_S 120.0
 
 struct isolation {
     struct isolation_setup setup;
@@ -33,6 +35,13 @@ uint64_t isolation_memory_bytes(uint64_t max_pixels)
     uint64_t by_pixels = 10 * max_pixels, progressive = 400 * MIB;
 
     return (by_pixels > progressive ? by_pixels : progressive) + 256 * MIB;
+}
+
+static double silence_of(unsigned cpu_timeout_s)
+{
+    double by_limit = SILENCE_FACTOR * cpu_timeout_s;
+
+    return by_limit > SILENCE_LEAST_S ? by_limit : SILENCE_LEAST_S;
 }
 
 static size_t round_up(size_t n)
@@ -114,7 +123,7 @@ out:
 }
 
 enum status isolation_start_with(const struct isolation_options *options, isolation_decode *decode,
-                                 struct isolation **out)
+                                 double silence_s, struct isolation **out)
 {
     enum status rc = STATUS_OK;
     struct isolation *isolation = calloc(1, sizeof(*isolation));
@@ -130,6 +139,7 @@ enum status isolation_start_with(const struct isolation_options *options, isolat
         isolation->setup.options.memory_bytes = isolation_memory_bytes(options->max_pixels);
     isolation->setup.layout = shared_layout_of(options);
     isolation->setup.decode = decode;
+    isolation->setup.silence_s = silence_s > 0 ? silence_s : silence_of(options->cpu_timeout_s);
     TRY(fork_server(isolation));
     *out = isolation;
     isolation = NULL;
@@ -140,7 +150,7 @@ out:
 
 enum status isolation_start(const struct isolation_options *options, struct isolation **out)
 {
-    return isolation_start_with(options, decoder_decode, out);
+    return isolation_start_with(options, decoder_decode, 0, out);
 }
 
 void isolation_stop(struct isolation *isolation)

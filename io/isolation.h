@@ -19,8 +19,8 @@
  *     its processor time for the picture ran out              ITEM_DECODER_TIMEOUT
  *     somebody killed it (SIGKILL: an OOM killer, a person)   the picture again, up to three times; then
  *                                                             STATUS_PLACE, for that is no fault of a picture
- *     no answer for ten times the time limit, at least two    once again; then STATUS_PLACE: a loaded host
- *     minutes, and yet within the processor time              never makes a row fail
+ *     it used no processor time at all for ten times the      once again; then STATUS_PLACE: a loaded host
+ *     limit, at least two minutes, and gave no answer         never makes a row fail
  *
  * Server and helpers ignore the signals that a terminal or a launcher sends to the whole process group, and
  * end with the rank, however it ends (their socket's end of file, and PR_SET_PDEATHSIG).

@@ -14,8 +14,9 @@ typedef enum status isolation_decode(struct decoder *decoder, const uint8_t *byt
                                      const struct picture_options *options, uint8_t *crop,
                                      struct picture_info *info);
 
+/* silence_s: how long a helper may stand still; 0: as isolation.h says. */
 enum status isolation_start_with(const struct isolation_options *options, isolation_decode *decode,
-                                 struct isolation **out);
+                                 double silence_s, struct isolation **out);
 
 /* The beginning of the shared memory. The answer is the helper's: hostile until checked. */
 struct shared_head {
@@ -37,6 +38,7 @@ struct isolation_setup {
     struct isolation_options options;
     struct shared_layout layout;
     isolation_decode *decode;
+    double silence_s;
 };
 
 /* To the fork server, one packet. SPAWN comes with two descriptors: the shared memory, the helper's socket.

@@ -49,7 +49,7 @@ static int set_up(void **state)
     struct isolation_options options = options_of_test();
 
     (void)state;
-    if (isolation_start_with(&options, misbehave_or_decode, &isolation) != STATUS_OK ||
+    if (isolation_start_with(&options, misbehave_or_decode, 0, &isolation) != STATUS_OK ||
         isolated_decoder_open(isolation, &isolated) != STATUS_OK)
         return -1;
     return 0;

@@ -47,13 +47,18 @@ static void sleep_ms(long ms)
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
 }
 
-static struct isolation *start(unsigned cpu_timeout_s)
+static struct isolation *start_with_silence(unsigned cpu_timeout_s, double silence_s)
 {
     struct isolation_options options = options_with(cpu_timeout_s);
     struct isolation *isolation = NULL;
 
-    assert_int_equal(isolation_start_with(&options, misbehave_or_decode, &isolation), STATUS_OK);
+    assert_int_equal(isolation_start_with(&options, misbehave_or_decode, silence_s, &isolation), STATUS_OK);
     return isolation;
+}
+
+static struct isolation *start(unsigned cpu_timeout_s)
+{
+    return start_with_silence(cpu_timeout_s, 0);
 }
 
 static struct isolated_decoder *open_decoder(struct isolation *isolation)
@@ -143,10 +148,10 @@ static void test_signals_of_the_group(void **state)
     isolation_stop(isolation);
 }
 
-/* Kills whichever helper the decoder has, n times, as an OOM killer would. */
+/* Sends a signal to whichever helper the decoder has, n times; SIGKILL as an OOM killer does. */
 struct killer {
     struct isolated_decoder *decoder;
-    int n;
+    int n, number;
 };
 
 static void *kill_helpers(void *argument)
@@ -159,17 +164,18 @@ static void *kill_helpers(void *argument)
         while ((pid = isolated_decoder_pid(k->decoder)) == 0 || pid == last)
             sleep_ms(5);
         sleep_ms(200); /* it is at the picture */
-        kill(pid, SIGKILL);
+        kill(pid, k->number);
         last = pid;
     }
     return NULL;
 }
 
-static void kill_while_decoding(int n, enum status expected, enum item_status item)
+static void signal_while_decoding(int number, int n, double silence_s, enum status expected,
+                                  enum item_status item)
 {
-    struct isolation *isolation = start(2);
+    struct isolation *isolation = start_with_silence(2, silence_s);
     struct isolated_decoder *d = open_decoder(isolation);
-    struct killer killer = {d, n};
+    struct killer killer = {d, n, number};
     struct picture_info info;
     pthread_t thread;
 
@@ -187,8 +193,16 @@ static void kill_while_decoding(int n, enum status expected, enum item_status it
 static void test_helper_killed_while_decoding(void **state)
 {
     (void)state;
-    kill_while_decoding(2, STATUS_OK, ITEM_DECODER_TIMEOUT);
-    kill_while_decoding(4, STATUS_PLACE, ITEM_OK);
+    signal_while_decoding(SIGKILL, 2, 0, STATUS_OK, ITEM_DECODER_TIMEOUT);
+    signal_while_decoding(SIGKILL, 4, 0, STATUS_PLACE, ITEM_OK);
+}
+
+/* A helper that stands still is given up after a while, and so is a host where the next one does so too. */
+static void test_silent_helper(void **state)
+{
+    (void)state;
+    signal_while_decoding(SIGSTOP, 1, 5, STATUS_OK, ITEM_DECODER_TIMEOUT);
+    signal_while_decoding(SIGSTOP, 2, 1.5, STATUS_PLACE, ITEM_OK);
 }
 
 /* Sleeping is not using the processor: a helper that is stopped for longer than the limit goes on. */
@@ -392,6 +406,7 @@ int main(void)
         cmocka_unit_test(test_helper_killed_between_pictures),
         cmocka_unit_test(test_signals_of_the_group),
         cmocka_unit_test(test_helper_killed_while_decoding),
+        cmocka_unit_test(test_silent_helper),
         cmocka_unit_test(test_stopped_helper_is_not_late),
         cmocka_unit_test(test_server_killed),
         cmocka_unit_test(test_rank_killed),
