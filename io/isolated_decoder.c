@@ -31,8 +31,8 @@ struct isolated_decoder {
     const struct isolation_setup *setup;
     int memory_fd;
     uint8_t *shared;
-    /* The helper. pid 0: none. */
-    pid_t pid;
+    /* The helper. pid 0: none; atomic for tests, which look from another thread. */
+    _Atomic pid_t pid;
     int fd;
     clockid_t clock; /* of its processor time */
     uint32_t number; /* of the request */

@@ -163,7 +163,7 @@ static int compare_file(const char *path, const struct stat *stat, int type, str
     size_t n;
 
     (void)at;
-    if (type != FTW_F || stat->st_size > 8 << 20 || n_compared >= 1500)
+    if (type != FTW_F || stat->st_size > 8 << 20 || n_compared >= 900)
         return 0;
     assert_int_equal(file_read(path, 8 << 20, &bytes, &n), STATUS_OK);
     compare((const uint8_t *)bytes, n);
