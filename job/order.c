@@ -257,6 +257,7 @@ static enum status sample_and_measure(struct run *run, struct order_table *t)
     struct pipeline_options how = {
         .engine = run->engine,
         .cascade = &run->cascade,
+        .isolation = run->isolation,
         .root = o->root,
         .max_bytes = o->max_bytes,
         .picture = {o->decode, o->resample, (int)o->resize, (int)o->size, o->max_pixels},

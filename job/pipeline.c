@@ -19,7 +19,9 @@ struct worker {
     pthread_t thread;
     bool started;
     struct fetcher *fetcher;
-    struct decoder *decoder;
+    struct decoder *decoder;           /* one of these two is there */
+    struct isolated_decoder *isolated; /* in a helper process */
+    uint8_t *own_crop;                 /* where the decoder is here */
     struct lane *lane;
     uint8_t *crop;
 };
@@ -184,6 +186,14 @@ static bool is_scored(enum item_status status)
     return status == ITEM_OK || status == ITEM_TRUNCATED;
 }
 
+static enum status decode(const struct worker *w, const uint8_t *bytes, size_t n, struct picture_info *info)
+{
+    const struct picture_options *options = &w->pipeline->options.picture;
+
+    return w->isolated != NULL ? isolated_decoder_decode(w->isolated, bytes, n, options, w->crop, info)
+                               : decoder_decode(w->decoder, bytes, n, options, w->crop, info);
+}
+
 static void process(struct worker *w, const struct ticket *taken)
 {
     struct pipeline *p = w->pipeline;
@@ -199,7 +209,7 @@ static void process(struct worker *w, const struct ticket *taken)
     enum status status = fetcher_read(w->fetcher, uri, &bytes, &n, &t.info);
     if (status == STATUS_OK && t.info.status == ITEM_OK) {
         watch_begin(WATCH_DECODE, shard, uri);
-        status = decoder_decode(w->decoder, bytes, n, &p->options.picture, w->crop, &t.info);
+        status = decode(w, bytes, n, &t.info);
     }
     decoded = clock_seconds();
     watch_begin(WATCH_COMPUTE, shard, uri);
@@ -264,20 +274,36 @@ static void *worker_entry(void *argument)
     return worker_main((struct worker *)argument);
 }
 
+static enum status open_decoder(struct worker *w)
+{
+    enum status rc = STATUS_OK;
+    const struct pipeline_options *o = &w->pipeline->options;
+    size_t side = (size_t)o->picture.size;
+
+    if (o->isolation != NULL) {
+        TRY(isolated_decoder_open(o->isolation, &w->isolated));
+        w->crop = isolated_decoder_crop(w->isolated);
+        goto out;
+    }
+    TRY(decoder_open(&w->decoder));
+    w->own_crop = malloc(side * side * 3);
+    if (w->own_crop == NULL)
+        FAIL(STATUS_MEMORY, "no memory");
+    w->crop = w->own_crop;
+out:
+    return rc;
+}
+
 static enum status open_worker(struct pipeline *p, int index)
 {
     enum status rc = STATUS_OK;
     struct worker *w = &p->workers[index];
-    size_t side = (size_t)p->options.picture.size;
     struct fetch_options fetch = {p->options.root, p->options.max_bytes, p->tars};
 
     w->pipeline = p;
     w->lane = p->lanes[index % p->n_lanes];
-    w->crop = malloc(side * side * 3);
-    if (w->crop == NULL)
-        FAIL(STATUS_MEMORY, "no memory");
     TRY(fetcher_open(&fetch, &w->fetcher));
-    TRY(decoder_open(&w->decoder));
+    TRY(open_decoder(w));
     int error = pthread_create(&w->thread, NULL, worker_entry, w);
     if (error != 0)
         FAIL(STATUS_PLACE, "cannot start a worker thread: %s", strerror(error));
@@ -334,7 +360,8 @@ void pipeline_close(struct pipeline *p)
             pthread_join(w->thread, NULL);
         fetcher_close(w->fetcher);
         decoder_close(w->decoder);
-        free(w->crop);
+        isolated_decoder_close(w->isolated);
+        free(w->own_crop);
     }
     for (int i = 0; p->lanes != NULL && i < p->n_lanes; i++)
         lane_close(p->lanes[i]);

@@ -9,6 +9,7 @@
 #define EYESORE_JOB_PIPELINE_H
 
 #include "io/fetch.h"
+#include "io/isolation.h"
 #include "io/picture.h"
 #include "job/work.h"
 #include "kernels/engine.h"
@@ -16,6 +17,7 @@
 struct pipeline_options {
     struct engine *engine;         /* borrowed */
     const struct cascade *cascade; /* borrowed; the engine's */
+    struct isolation *isolation;   /* borrowed; NULL: pictures are decoded in this process */
     const char *root;              /* NULL: none */
     uint64_t max_bytes;
     struct picture_options picture;

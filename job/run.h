@@ -20,13 +20,15 @@
 #include <time.h>
 
 struct group;       /* kernels/cuda/group.h */
+struct isolation;   /* io/isolation.h */
 struct output_lock; /* output_lock.h */
 
 struct run {
     const struct options *options; /* borrowed */
     struct comm comm;
     time_t started;
-    struct output_lock *lock; /* rank 0 */
+    struct isolation *isolation; /* NULL: pictures are decoded in this process */
+    struct output_lock *lock;    /* rank 0 */
     char lock_token[OUTPUT_LOCK_TOKEN_SIZE];
     struct input_stamp manifest_stamp; /* as this rank saw it before it was planned or checked */
     struct input_stamp weights_stamps[CASCADE_MAX_STAGES];

@@ -5,6 +5,7 @@
  * The set of part files is the ledger: whatever happens, the same command goes on with the shards whose part
  * is missing. When none is, all ranks gather the parts into sweep.h5.
  */
+#include "io/isolation.h"
 #include "job/attempts.h"
 #include "job/commands.h"
 #include "job/crash.h"
@@ -89,11 +90,44 @@ out:
     return rc;
 }
 
+/* Before everything else: what the fork server forks later is a copy of what is there now. */
+static enum status start_isolation(struct run *run)
+{
+    enum status rc = STATUS_OK;
+    const struct options *o = run->options;
+    struct isolation_options how = {
+        .max_bytes = o->max_bytes,
+        .crop_side = (int)o->size,
+        .cpu_timeout_s = (unsigned)o->decode_timeout,
+        .max_pixels = o->max_pixels,
+    };
+
+    if (o->decode_isolation == DECODE_ISOLATION_ON && !o->dry_run)
+        TRY(isolation_start(&how, &run->isolation));
+out:
+    return rc;
+}
+
+/* After the last picture. */
+static void stop_isolation(struct run *run)
+{
+    uint64_t n = isolation_replaced(run->isolation);
+
+    if (n > 0)
+        log_info("decode helpers replaced: %" PRIu64
+                 " (each for a picture that it did not survive, or because "
+                 "it was killed)",
+                 n);
+    isolation_stop(run->isolation);
+    run->isolation = NULL;
+}
+
 enum status command_scan(const struct options *options)
 {
     enum status rc = STATUS_OK;
     struct run run = {.options = options};
 
+    TRY(start_isolation(&run));
     TRY(signals_install()); /* before MPI_Init, which takes long on a large job, ... */
     TRY(comm_open(&run.comm));
     TRY_TOGETHER(&run.comm, signals_install()); /* ... and after it, since it may set handlers of its own */
@@ -106,6 +140,7 @@ out:
     if (rc == STATUS_RESUME && run.comm.rank == 0)
         log_warn("stopped before the end: run the same command again to go on");
     run_close(&run);
+    stop_isolation(&run);
     output_lock_release(&run);
     watch_stop();
     if (run.comm.n_ranks > 0)

@@ -356,6 +356,7 @@ static enum status open_pipeline(struct sweep *s)
     struct pipeline_options how = {
         .engine = s->run->engine,
         .cascade = &s->run->cascade,
+        .isolation = s->run->isolation,
         .root = o->root,
         .max_bytes = o->max_bytes,
         .picture = {o->decode, o->resample, (int)o->resize, (int)o->size, o->max_pixels},

@@ -1,7 +1,7 @@
 /*
  * The pipeline with real picture files and an engine that wants batches: each row gets its own picture's
  * score and map; a slot that cannot be computed gives up its shards and no others; giving up leaves nothing
- * behind.
+ * behind. All of it with pictures decoded here and in helper processes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,10 +11,12 @@
 #include <cmocka.h>
 
 #include "counting_engine.h"
+#include "io/isolation_internal.h"
 #include "job/pipeline.h"
 #include "results/half.h"
 
 #include <png.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +31,8 @@ struct fixture {
     struct sweep_layout layout;
     struct cascade cascade;
 };
+
+static struct isolation *isolation; /* NULL: decode here */
 
 static int number_of(int picture)
 {
@@ -84,6 +88,7 @@ static struct pipeline *open_pipeline(const struct fixture *f, struct engine *en
     struct pipeline_options options = {
         .engine = engine,
         .cascade = &f->cascade,
+        .isolation = isolation,
         .root = f->folder,
         .max_bytes = 1 << 20,
         .picture = {DECODE_EXACT, RESAMPLE_BILINEAR, SIZE, SIZE, 1 << 20},
@@ -304,14 +309,63 @@ static void closing_in_the_middle_frees_everything(void **state)
     }
 }
 
+/* No picture can be decoded any more: that is no picture's fault. */
+static void a_fork_server_that_is_killed_gives_up_the_shards(void **state)
+{
+    const struct fixture *f = *state;
+    const struct counting_options options = {
+        .batch = 1, .n_slots = 2, .max_instances = 2, .size = SIZE, .map_side = MAP_SIDE, .fail_at = -1};
+    struct engine *engine;
+
+    assert_int_equal(counting_engine_open(&options, &engine), STATUS_OK);
+    struct pipeline *pipeline = open_pipeline(f, engine, 2);
+    kill(isolation_server_pid(isolation), SIGKILL);
+    for (uint64_t shard = 0; shard < 2; shard++)
+        push(f, pipeline, shard, 13);
+    for (int i = 0; i < 2; i++) {
+        struct work *work = take(pipeline);
+        assert_int_equal(work->status, STATUS_PLACE);
+        work_free(work);
+    }
+    pipeline_close(pipeline);
+    engine->close(engine);
+}
+
+static int start_isolation(void **state)
+{
+    const struct isolation_options options = {
+        .max_bytes = 1 << 20, .crop_side = SIZE, .cpu_timeout_s = 30, .max_pixels = 1 << 20};
+
+    (void)state;
+    return isolation_start(&options, &isolation) == STATUS_OK ? 0 : -1;
+}
+
+static int stop_isolation(void **state)
+{
+    (void)state;
+    isolation_stop(isolation);
+    isolation = NULL;
+    return 0;
+}
+
+#define WITH_FILES(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(every_row_has_its_own_pictures_result, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(the_last_pictures_are_flushed, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_slot_that_fails_gives_up_its_shards, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(abandoning_gives_all_shards_back, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(closing_in_the_middle_frees_everything, set_up, tear_down),
+    const struct CMUnitTest here[] = {
+        WITH_FILES(every_row_has_its_own_pictures_result),  WITH_FILES(the_last_pictures_are_flushed),
+        WITH_FILES(a_slot_that_fails_gives_up_its_shards),  WITH_FILES(abandoning_gives_all_shards_back),
+        WITH_FILES(closing_in_the_middle_frees_everything),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest in_helpers[] = {
+        WITH_FILES(every_row_has_its_own_pictures_result),
+        WITH_FILES(the_last_pictures_are_flushed),
+        WITH_FILES(a_slot_that_fails_gives_up_its_shards),
+        WITH_FILES(abandoning_gives_all_shards_back),
+        WITH_FILES(closing_in_the_middle_frees_everything),
+        WITH_FILES(
+            a_fork_server_that_is_killed_gives_up_the_shards), /* the last: there is no more after it */
+    };
+    int n_failed = cmocka_run_group_tests(in_helpers, start_isolation, stop_isolation);
+    return n_failed + cmocka_run_group_tests(here, NULL, NULL);
 }
