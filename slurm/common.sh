@@ -232,16 +232,23 @@ attempts_in_vain() {
         }' "$out/slurm/attempts"
 }
 
-# Where too many attempts were in vain, end the script. At the end of an attempt, and at the begin of one, since an
-# attempt whose own node went down could not look.
+# Sets vain. Where too many attempts were in vain, end the script: at the end of an attempt, and at the begin of one,
+# since an attempt whose own node went down could not look.
 stop_if_in_vain() {
-    local vain
     vain=$(attempts_in_vain)
     [ "$vain" -ge "$ATTEMPTS_WITHOUT_PART" ] || return 0
     note_attempt end "code=${code:--} parts=$(count_parts) outcome=no_progress"
     say "STOPPED: $vain attempts in a row have added no part (the last ended with ${code:-a lost node}). The log above and" \
         "$out/attempts say why; mend it, then submit again with the same command"
     exit 1 # not 75, which a site's RequeueExit may take for a wish
+}
+
+# Seconds; a TERM ends it, and near the time limit there are none to spare.
+pause() {
+    if [ "$1" = 0 ] || [ "$finish" = 1 ]; then return 0; fi
+    if [ "$until" != 0 ] && [ $(($(date +%s) + 2 * $1)) -gt "$until" ]; then return 0; fi
+    sleep "$1" &
+    wait $!
 }
 
 # Ask Slurm to start the job again, and be ended by it. The controller may be away for a while.
@@ -285,6 +292,9 @@ conclude() {
     stop_if_in_vain
     note_attempt end "code=$code parts=$(count_parts) outcome=requeue"
     say "eyesore ended with $code, $(count_parts) parts done: the job is requeued"
+    # What fails at once may be over in a minute, and must not use up its attempts before; also, a step that Slurm still
+    # clears away has the same id as the next attempt's, which PMIx then refuses on that node.
+    pause $((vain * EYESORE_PAUSE_S))
     requeue
     exit 75
 }
@@ -307,7 +317,7 @@ read_command() {
 # attempt_run OUT: one attempt of the sweep in OUT, in the allocation that this runs in.
 attempt_run() {
     out=$1
-    finish=0 terminated=0 ended=0 late=0 n_signals=0 code='' step_pid='' timer=''
+    finish=0 terminated=0 ended=0 late=0 n_signals=0 vain=0 code='' step_pid='' timer=''
     trap on_finish USR1
     trap on_terminate TERM
     trap on_late USR2

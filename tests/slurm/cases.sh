@@ -131,6 +131,10 @@ case_controller_away() {
     wait_parts "$out" 5
     wait_saved
     scancel --batch --signal=USR1 "$job"
+    for ((try = 0; try < 100; try++)); do # the controller passes it on
+        ! grep -q 'asked to finish' "$out/slurm/job-$job.log" || break
+        sleep 0.02
+    done
     controller_kill
     sleep 8
     controller_start

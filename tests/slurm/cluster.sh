@@ -134,7 +134,8 @@ node_boot() {
     done
     [ -n "$init" ] || cluster_fail "$1 does not start"
     echo "$init" >"$cluster/run/$1.init"
-    ip link add name "veth$i" type veth peer name eth0 netns "$init"
+    # A node keeps its address on the wire, or the others would not find it until what they remember has expired.
+    ip link add name "veth$i" type veth peer name eth0 address "02:00:00:00:00:0$i" netns "$init"
     ip link set "veth$i" master br0 up
 }
 
