@@ -226,6 +226,8 @@ static bool fails_stream(FILE *file)
     return file != NULL && __fwritable(file) != 0 && fileno(file) >= 0 && fails_fd("write", fileno(file));
 }
 
+#define ERROR_SEEN 0x20 /* glibc's _IO_ERR_SEEN: what ferror tells */
+
 /* What a stream has kept back is lost where it cannot be written. */
 int fflush(FILE *file)
 {
@@ -234,6 +236,7 @@ int fflush(FILE *file)
         return next(file);
     int error = errno;
     __fpurge(file);
+    file->_flags |= ERROR_SEEN;
     errno = error;
     return EOF;
 }
