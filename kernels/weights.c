@@ -364,8 +364,11 @@ static enum status format_header(const struct weights *weights, const char *note
         offset = end;
     }
     fputc('}', stream);
-    for (fflush(stream); (8 + bytes) % 64 != 0; fflush(stream))
+    fflush(stream);
+    while ((8 + bytes) % 64 != 0) { /* flushing moves `bytes` on */
         fputc(' ', stream);
+        fflush(stream);
+    }
     /* Closing may move the text, so nobody gets it before. */
     bool failed = ferror(stream) != 0;
     failed |= fclose(stream) != 0;
