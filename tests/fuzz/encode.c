@@ -35,8 +35,9 @@ static void append(struct buffer *out, const uint8_t *bytes, size_t n)
 
 const char *encoding_name(enum encoding encoding)
 {
-    static const char *const names[] = {"jpg",      "progressive.jpg", "gray.jpg",        "png", "interlaced.png", "webp",
-                                        "lossless.webp", "gif",        "interlaced.gif"};
+    static const char *const names[] = {
+        "jpg",  "progressive.jpg", "gray.jpg", "png",           "interlaced.png",
+        "webp", "lossless.webp",   "gif",      "interlaced.gif"};
     return names[encoding];
 }
 
@@ -125,7 +126,8 @@ static void gif_row(const uint8_t *rgb, int side, GifByteType *out)
         out[x] = (GifByteType)(rgb[0] / 43 * 36 + rgb[1] / 43 * 6 + rgb[2] / 43);
 }
 
-static bool write_gif(GifFileType *gif, const ColorMapObject *map, bool interlaced, const uint8_t *rgb, int side)
+static bool write_gif(GifFileType *gif, const ColorMapObject *map, bool interlaced, const uint8_t *rgb,
+                      int side)
 {
     static const int first[] = {0, 4, 2, 1}, step[] = {8, 8, 4, 2};
     GifByteType row[4096];
@@ -151,8 +153,8 @@ static void encode_gif(enum encoding encoding, const uint8_t *rgb, int side, str
     for (int i = 0; map != NULL && i < 216; i++)
         map->Colors[i] = (GifColorType){(GifByteType)(i / 36 * 51), (GifByteType)(i / 6 % 6 * 51),
                                         (GifByteType)(i % 6 * 51)};
-    out->failed = gif == NULL || map == NULL ||
-                  !write_gif(gif, map, encoding == ENCODE_GIF_INTERLACED, rgb, side);
+    out->failed =
+        gif == NULL || map == NULL || !write_gif(gif, map, encoding == ENCODE_GIF_INTERLACED, rgb, side);
     if (gif != NULL)
         out->failed |= EGifCloseFile(gif, &error) != GIF_OK;
     GifFreeMapObject(map);

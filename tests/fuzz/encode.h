@@ -1,4 +1,5 @@
-/* Pictures written in each format and its variants, so that all decoders are tried wherever some picture is at hand. */
+/* Pictures written in each format and its variants, so that all decoders are tried wherever some picture is
+ * at hand. */
 #ifndef EYESORE_TESTS_FUZZ_ENCODE_H
 #define EYESORE_TESTS_FUZZ_ENCODE_H
 
@@ -20,7 +21,8 @@ enum encoding {
 
 const char *encoding_name(enum encoding encoding);
 
-/* rgb: uint8 [side, side, 3]. Answers the file, [*n], which the caller frees; NULL where it cannot be made. */
+/* rgb: uint8 [side, side, 3]. Answers the file, [*n], which the caller frees; NULL where it cannot be made.
+ */
 uint8_t *encode(enum encoding encoding, const uint8_t *rgb, int side, size_t *n);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Any bytes as a manifest of each format (the first byte says which; the rest is the file): opened, read to its end
- * past its faults, and each row read once more by its offset.
+ * Any bytes as a manifest of each format (the first byte says which; the rest is the file): opened, read to
+ * its end past its faults, and each row read once more by its offset.
  */
 #include "target.h"
 
@@ -14,8 +14,8 @@
 static const struct {
     enum manifest_format format;
     const char *carry;
-} kinds[] = {{MANIFEST_TSV, NULL},          {MANIFEST_CSV, NULL},    {MANIFEST_JSONL, NULL},
-             {MANIFEST_TSV, "partner"},     {MANIFEST_CSV, "none"},  {MANIFEST_JSONL, "partner,price"},
+} kinds[] = {{MANIFEST_TSV, NULL},           {MANIFEST_CSV, NULL},   {MANIFEST_JSONL, NULL},
+             {MANIFEST_TSV, "partner"},      {MANIFEST_CSV, "none"}, {MANIFEST_JSONL, "partner,price"},
              {MANIFEST_CSV, "price,partner"}};
 
 struct seen {

@@ -1,6 +1,7 @@
 /*
- * Any bytes as a command line or a config file. The first byte chooses: even, the rest are arguments, a line each; odd,
- * they are a config file, for one of the sub-commands. What was understood is written down and read once more.
+ * Any bytes as a command line or a config file. The first byte chooses: even, the rest are arguments, a line
+ * each; odd, they are a config file, for one of the sub-commands. What was understood is written down and
+ * read once more.
  */
 #include "target.h"
 

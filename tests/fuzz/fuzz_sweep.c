@@ -1,4 +1,5 @@
-/* Any bytes as a part file or a sweep.h5: its counts, its summary, and all its rows in both formats of export. */
+/* Any bytes as a part file or a sweep.h5: its counts, its summary, and all its rows in both formats of
+ * export. */
 #include "target.h"
 
 #include "results/export.h"

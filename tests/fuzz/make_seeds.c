@@ -1,6 +1,7 @@
 /*
- * make_seeds FOLDER: writes FOLDER/decode/seed.KIND (a small picture in each encoding) and FOLDER/sweep/NAME.h5 (small parts).
- * Run once; what it made is kept in seeds/. The other seeds are text, written by hand.
+ * make_seeds FOLDER: writes FOLDER/decode/seed.KIND (a small picture in each encoding) and
+ * FOLDER/sweep/NAME.h5 (small parts). Run once; what it made is kept in seeds/. The other seeds are text,
+ * written by hand.
  */
 #include "encode.h"
 #include "tests/unit/results/sample.h"

@@ -124,7 +124,8 @@ static size_t change(struct mutation *m, uint8_t *bytes, size_t n, size_t capaci
     }
 }
 
-size_t mutate(struct mutation *m, uint8_t *bytes, size_t n, size_t capacity, const uint8_t *other, size_t n_other)
+size_t mutate(struct mutation *m, uint8_t *bytes, size_t n, size_t capacity, const uint8_t *other,
+              size_t n_other)
 {
     /* mostly one or two: after many, nothing past the header is reached */
     uint64_t changes = 1 + mutation_below(m, 1 + mutation_below(m, CHANGES_MOST));

@@ -1,6 +1,7 @@
 /*
- * Changes that follow a file's structure: a list of its blocks is made, one is chosen, and its length, its content or its
- * place is changed; then the checksums are made good (most of the time), so that the decoders look at the damage.
+ * Changes that follow a file's structure: a list of its blocks is made, one is chosen, and its length, its
+ * content or its place is changed; then the checksums are made good (most of the time), so that the decoders
+ * look at the damage.
  */
 #include "mutate.h"
 
@@ -9,7 +10,8 @@
 
 #define BLOCKS_MOST 512
 
-/* A block: [at, at + size), whose length field is [length_at, length_at + length_bytes) and payload [data, data_size). */
+/* A block: [at, at + size), whose length field is [length_at, length_at + length_bytes) and payload [data,
+ * data_size). */
 struct block {
     size_t at, size, length_at, data, data_size;
 };
@@ -36,7 +38,8 @@ static void write_number(uint8_t *p, size_t n, bool big_endian, uint32_t value)
         p[big_endian ? n - 1 - i : i] = (uint8_t)value;
 }
 
-static void add_block(struct format *f, size_t at, size_t size, size_t length_at, size_t data, size_t data_size)
+static void add_block(struct format *f, size_t at, size_t size, size_t length_at, size_t data,
+                      size_t data_size)
 {
     if (f->n < BLOCKS_MOST)
         f->blocks[f->n++] = (struct block){at, size, length_at, data, data_size};
@@ -149,7 +152,8 @@ static void mend_png(uint8_t *bytes, size_t n)
 
 static void change_length(struct mutation *m, const struct format *f, const struct block *b, uint8_t *bytes)
 {
-    static const uint32_t telling[] = {0, 1, 2, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff};
+    static const uint32_t telling[] = {0,      1,      2,          0x7f,       0xff,
+                                       0x7fff, 0xffff, 0x7fffffff, 0x80000000, 0xffffffff};
     uint32_t length = read_number(bytes + b->length_at, f->length_bytes, f->big_endian);
 
     if (mutation_below(m, 2) == 0)
@@ -172,7 +176,8 @@ static void change_data(struct mutation *m, const struct format *f, const struct
     if (size > room || mutation_below(m, 2) == 0)
         *at = (uint8_t)mutation_below(m, 256);
     else
-        write_number(at, size, f->big_endian, telling[mutation_below(m, sizeof(telling) / sizeof(telling[0]))]);
+        write_number(at, size, f->big_endian,
+                     telling[mutation_below(m, sizeof(telling) / sizeof(telling[0]))]);
 }
 
 /* Put a copy of the block before another. */

@@ -1,6 +1,6 @@
 /*
- * A target without libFuzzer: run every file under the folders (or files) given, once. So seeds and regressions are
- * ordinary tests of any build.
+ * A target without libFuzzer: run every file under the folders (or files) given, once. So seeds and
+ * regressions are ordinary tests of any build.
  */
 #include "target.h"
 

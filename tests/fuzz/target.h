@@ -1,7 +1,7 @@
 /*
- * What the fuzz targets share. A target is LLVMFuzzerTestOneInput in fuzz_NAME.c: libFuzzer calls it with inputs of its
- * own making (preset fuzz, tests/fuzz/run.sh), replay.c with the files of seeds/NAME and regressions/NAME (every
- * build).
+ * What the fuzz targets share. A target is LLVMFuzzerTestOneInput in fuzz_NAME.c: libFuzzer calls it with
+ * inputs of its own making (preset fuzz, tests/fuzz/run.sh), replay.c with the files of seeds/NAME and
+ * regressions/NAME (every build).
  */
 #ifndef EYESORE_TESTS_FUZZ_TARGET_H
 #define EYESORE_TESTS_FUZZ_TARGET_H
@@ -32,8 +32,8 @@ size_t LLVMFuzzerMutate(uint8_t *bytes, size_t n, size_t capacity);
         }                                                                                                    \
     } while (0)
 
-/* A file in memory with these bytes, whatever it held before, for code that opens its input by name. The path is
- * good until the next call. */
+/* A file in memory with these bytes, whatever it held before, for code that opens its input by name. The path
+ * is good until the next call. */
 const char *bytes_file(const uint8_t *bytes, size_t n);
 
 #endif

@@ -1,0 +1,105 @@
+#!/bin/bash
+# tests/fuzz/run.sh [SECONDS] [TARGET...]: fuzz each target for so long (default: 60, all), one at a time, and report the
+# lines of its own sources that were reached. Builds by preset fuzz (clang) in build-fuzz. What is found is left in
+# build-fuzz/found/TARGET-*: mend it, and keep the file in tests/fuzz/regressions/TARGET/. The inputs that reach new code
+# stay in build-fuzz/corpus/TARGET, so a later run goes on there. Exits 1 after a finding, 77 without clang.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+build=${FUZZ_BUILD:-$root/build-fuzz}
+jobs=${JOBS:-2}
+seconds=${1:-60}
+[ $# -eq 0 ] || shift
+[ $# -gt 0 ] || set -- decode manifest safetensors sweep options
+case $seconds in '' | *[!0-9]*) echo "usage: run.sh [SECONDS] [TARGET...]" >&2 && exit 2 ;; esac
+
+skip() {
+    echo "SKIPPED: $1" >&2
+    exit 77
+}
+command -v clang >/dev/null || skip "no clang: install the packages of purpose fuzz in scripts/packages.txt"
+echo 'int LLVMFuzzerTestOneInput(const unsigned char *b, unsigned long n) { return b == 0 && n == 1; }' |
+    clang -x c -fsanitize=fuzzer,address -o /dev/null - 2>/dev/null ||
+    skip "clang is there, but not its fuzzer: install the packages of purpose fuzz in scripts/packages.txt"
+
+# The tools of clang's own version, which read what it wrote.
+version=$(clang -dumpversion)
+profdata=$(command -v "llvm-profdata-${version%%.*}" || command -v llvm-profdata || true)
+cov=$(command -v "llvm-cov-${version%%.*}" || command -v llvm-cov || true)
+
+mkdir -p "$build"
+(cd "$root" && cmake --preset fuzz -B "$build" && cmake --build "$build" -j "$jobs") >"$build/build.log" 2>&1 || {
+    tail -n 30 "$build/build.log" >&2
+    echo "run.sh: the build failed (above, and $build/build.log)" >&2
+    exit 1
+}
+
+# What a target is to reach: the sources that read strangers' bytes.
+sources() {
+    case $1 in
+    decode) echo io/{decode,jpeg,png,gif,webp,exif,picture,axis,resize,passes}.c ;;
+    manifest) echo shards/{manifest,manifest_tsv,manifest_csv,manifest_json,lines,utf8}.c ;;
+    safetensors) echo kernels/{safetensors,weights}.c ;;
+    sweep) echo results/{sweep_file,sweep_rows,sweep_messages,h5,h5_attribute,attribute,field,export,summary,schema,utf8}.c ;;
+    options) echo job/{options,option_file,option_value,option_table,option_help,stage_option,number,nearest}.c ;;
+    *)
+        echo "run.sh: no target $1: there are decode, manifest, safetensors, sweep and options" >&2
+        exit 2
+        ;;
+    esac
+}
+
+# Memory and time an input may take, sizes, and what the target needs besides.
+flags() {
+    case $1 in
+    decode) echo -max_len=20000 -timeout=20 -rss_limit_mb=1500 ;;
+    sweep) echo -max_len=40000 -timeout=20 -rss_limit_mb=1500 ;;
+    *) echo -max_len=8192 -timeout=10 -rss_limit_mb=1024 ;;
+    esac
+}
+
+# The share of lines reached, in all and by file, from a run of the whole corpus.
+coverage() {
+    local target=$1 program=$build/tests/fuzz/fuzz_$1
+    if [ -z "$profdata" ] || [ -z "$cov" ]; then
+        echo "$target: coverage not told: no llvm-profdata and llvm-cov"
+        return
+    fi
+    LLVM_PROFILE_FILE=$build/found/$target.profraw "$program" -close_fd_mask=2 -runs=0 "$build/corpus/$target" \
+        "$here/seeds/$target" >/dev/null 2>&1 || true
+    "$profdata" merge -o "$build/found/$target.profdata" "$build/found/$target.profraw"
+    local files=()
+    for file in $(sources "$target"); do files+=("$root/$file"); done
+    "$cov" report "$program" -instr-profile="$build/found/$target.profdata" "${files[@]}" |
+        awk -v target="$target" '$1 ~ /\.c$/ || $1 == "TOTAL" { printf "%s: %-28s %5d lines, %s reached\n", target, $1, $8, $10 }'
+}
+
+failed=0
+mkdir -p "$build/found"
+export LLVM_PROFILE_FILE=/dev/null
+for target in "$@"; do
+    sources "$target" >/dev/null
+    program=$build/tests/fuzz/fuzz_$target
+    corpus=$build/corpus/$target
+    log=$build/found/$target.log
+    mkdir -p "$corpus" "$here/regressions/$target"
+    dictionary=()
+    [ ! -e "$here/dict/$target.dict" ] || dictionary=("-dict=$here/dict/$target.dict")
+    before=$(find "$build/found" -name "$target-*" | wc -l)
+    result=0
+    # shellcheck disable=SC2046 # words
+    ASAN_OPTIONS=quarantine_size_mb=16:${ASAN_OPTIONS:-} timeout -k 10 $((seconds + 300)) nice "$program" \
+        -close_fd_mask=2 -max_total_time="$seconds" $(flags "$target") -artifact_prefix="$build/found/$target-" \
+        "${dictionary[@]}" "$corpus" "$here/seeds/$target" "$here/regressions/$target" >"$log" 2>&1 || result=$?
+    if [ "$result" != 0 ]; then
+        failed=1
+        grep -E -A 25 'ERROR|runtime error|does not hold|SUMMARY' "$log" | head -n 60 >&2
+        echo "$target: FAILED (exit code $result); see $log and $build/found/$target-*" >&2
+    fi
+    after=$(find "$build/found" -name "$target-*" | wc -l)
+    echo "$target: $seconds s: $(grep -E '^#[0-9]+.*DONE|^Done' "$log" | tail -n 1), $((after - before)) findings," \
+        "$(find "$corpus" -type f | wc -l) inputs kept"
+    coverage "$target"
+done
+exit "$failed"
