@@ -36,9 +36,46 @@ static void append(struct buffer *out, const uint8_t *bytes, size_t n)
 const char *encoding_name(enum encoding encoding)
 {
     static const char *const names[] = {
-        "jpg",  "progressive.jpg", "gray.jpg", "png",           "interlaced.png",
-        "webp", "lossless.webp",   "gif",      "interlaced.gif"};
+        "jpg",  "progressive.jpg", "gray.jpg", "cmyk.jpg",       "png", "interlaced.png",
+        "webp", "lossless.webp",   "gif",      "interlaced.gif",
+    };
     return names[encoding];
+}
+
+/* out: [side, 4], as Adobe writes CMYK: inverted. */
+static void cmyk_row(const uint8_t *rgb, int side, uint8_t *out)
+{
+    for (int x = 0; x < side; x++, rgb += 3, out += 4) {
+        memcpy(out, rgb, 3);
+        out[3] = (uint8_t)(255 - x % 64);
+    }
+}
+
+static void write_jpeg(struct jpeg_compress_struct *cinfo, enum encoding encoding, const uint8_t *rgb,
+                       int side, uint8_t *cmyk)
+{
+    bool four = encoding == ENCODE_JPEG_CMYK;
+
+    cinfo->image_width = cinfo->image_height = (JDIMENSION)side;
+    cinfo->input_components = four ? 4 : 3;
+    cinfo->in_color_space = four ? JCS_CMYK : JCS_RGB;
+    jpeg_set_defaults(cinfo);
+    if (encoding == ENCODE_JPEG_GRAY)
+        jpeg_set_colorspace(cinfo, JCS_GRAYSCALE);
+    if (four)
+        jpeg_set_colorspace(cinfo, JCS_YCCK); /* with Adobe's marker */
+    if (encoding == ENCODE_JPEG_PROGRESSIVE)
+        jpeg_simple_progression(cinfo);
+    else
+        cinfo->restart_interval = 5;
+    jpeg_start_compress(cinfo, TRUE);
+    for (int y = 0; y < side; y++, rgb += 3 * (size_t)side) {
+        JSAMPROW row = four ? cmyk : (JSAMPROW)(uintptr_t)rgb;
+        if (four)
+            cmyk_row(rgb, side, cmyk);
+        (void)jpeg_write_scanlines(cinfo, &row, 1);
+    }
+    jpeg_finish_compress(cinfo);
 }
 
 static void encode_jpeg(enum encoding encoding, const uint8_t *rgb, int side, struct buffer *out)
@@ -47,29 +84,19 @@ static void encode_jpeg(enum encoding encoding, const uint8_t *rgb, int side, st
     struct jpeg_error_mgr errors;
     unsigned char *made = NULL;
     unsigned long n = 0;
+    uint8_t *cmyk = malloc(4 * (size_t)side);
 
-    cinfo.err = jpeg_std_error(&errors);
+    out->failed = cmyk == NULL;
+    if (cmyk == NULL)
+        return;
+    cinfo.err = jpeg_std_error(&errors); /* its fault ends the process: what is encoded is ours */
     jpeg_create_compress(&cinfo);
     jpeg_mem_dest(&cinfo, &made, &n);
-    cinfo.image_width = cinfo.image_height = (JDIMENSION)side;
-    cinfo.input_components = 3;
-    cinfo.in_color_space = JCS_RGB;
-    jpeg_set_defaults(&cinfo);
-    if (encoding == ENCODE_JPEG_GRAY)
-        jpeg_set_colorspace(&cinfo, JCS_GRAYSCALE);
-    if (encoding == ENCODE_JPEG_PROGRESSIVE)
-        jpeg_simple_progression(&cinfo);
-    else
-        cinfo.restart_interval = 5;
-    jpeg_start_compress(&cinfo, TRUE);
-    for (int y = 0; y < side; y++) {
-        JSAMPROW row = (JSAMPROW)(uintptr_t)(rgb + 3 * (size_t)side * (size_t)y);
-        (void)jpeg_write_scanlines(&cinfo, &row, 1);
-    }
-    jpeg_finish_compress(&cinfo);
+    write_jpeg(&cinfo, encoding, rgb, side, cmyk);
     jpeg_destroy_compress(&cinfo);
     append(out, made, n);
     free(made);
+    free(cmyk);
 }
 
 static void png_append(png_structp png, png_bytep bytes, size_t n)

@@ -47,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     MUST(info.orientation >= 1 && info.orientation <= 8);
     if (info.status != ITEM_OK && info.status != ITEM_TRUNCATED)
         return 0;
+    n_accepted++;
     MUST(info.width > 0 && info.height > 0);
     MUST((int64_t)info.width * info.height <= 1 << 20);
     /* A sample that is not written, or comes from memory nobody wrote, differs from one time to the other. */

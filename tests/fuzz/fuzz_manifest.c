@@ -94,6 +94,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     const char *path = bytes_file(bytes + 1, n - 1);
     if (manifest_open(path, kinds[kind].format, kinds[kind].carry, false, &manifest) != STATUS_OK)
         return 0;
+    n_accepted++;
     read_again(manifest, seen, read_all(manifest, seen));
     manifest_close(manifest);
     MUST(manifest_open(path, kinds[kind].format, kinds[kind].carry, true, &manifest) == STATUS_OK);

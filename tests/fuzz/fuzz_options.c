@@ -60,8 +60,10 @@ static void parse(int argc, char *const argv[])
 {
     static struct options options;
 
-    if (options_parse(argc, argv, &options) == STATUS_OK && options.command != COMMAND_NONE)
+    if (options_parse(argc, argv, &options) == STATUS_OK && options.command != COMMAND_NONE) {
+        n_accepted++;
         check_options(&options);
+    }
     options_free(&options);
 }
 

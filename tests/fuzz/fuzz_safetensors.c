@@ -56,6 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     memcpy(map, bytes, n);
     MUST(weights_open_map("input", map, n, &mapped) == status); /* it owns the map, also on failure */
     if (status == STATUS_OK) {
+        n_accepted++;
         (void)weights_check_all_taken(weights, "resnet50");
         for (int i = 0; i < weights->n_tensors; i++)
             check_tensor(weights, weights->tensors[i]);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #define SIDE 24
+#define LARGE_SIDE 240 /* --decode fast scales it */
 
 static bool write_file(const char *path, const uint8_t *bytes, size_t n)
 {
@@ -27,21 +28,30 @@ static bool write_file(const char *path, const uint8_t *bytes, size_t n)
     return good;
 }
 
+/* rgb: [side, side, 3] */
+static void paint(uint8_t *rgb, int side)
+{
+    for (int i = 0; i < side * side; i++) {
+        rgb[3 * i] = (uint8_t)(i % side * 240 / side);
+        rgb[3 * i + 1] = (uint8_t)(i / side * 240 / side);
+        rgb[3 * i + 2] = (i % side / 5 + i / side / 3) % 2 == 0 ? 250 : 20;
+    }
+}
+
 static bool make_pictures(const char *folder)
 {
-    uint8_t rgb[SIDE * SIDE * 3];
+    static uint8_t rgb[LARGE_SIDE * LARGE_SIDE * 3];
     char path[PATH_MAX];
     bool good = true;
 
-    for (int i = 0; i < SIDE * SIDE; i++) {
-        rgb[3 * i] = (uint8_t)(i % SIDE * 10);
-        rgb[3 * i + 1] = (uint8_t)(i / SIDE * 10);
-        rgb[3 * i + 2] = (i % SIDE / 5 + i / SIDE / 3) % 2 == 0 ? 250 : 20;
-    }
-    for (int e = 0; e < ENCODING_COUNT; e++) {
+    for (int e = 0; e <= ENCODING_COUNT; e++) {
         size_t n = 0;
-        uint8_t *bytes = encode((enum encoding)e, rgb, SIDE, &n);
-        snprintf(path, sizeof(path), "%s/decode/seed.%s", folder, encoding_name((enum encoding)e));
+        bool large = e == ENCODING_COUNT;
+        enum encoding encoding = large ? ENCODE_JPEG_GRAY : (enum encoding)e;
+        paint(rgb, large ? LARGE_SIDE : SIDE);
+        uint8_t *bytes = encode(encoding, rgb, large ? LARGE_SIDE : SIDE, &n);
+        snprintf(path, sizeof(path), "%s/decode/%s.%s", folder, large ? "large" : "seed",
+                 encoding_name(encoding));
         good &= bytes != NULL && write_file(path, bytes, n);
         free(bytes);
     }

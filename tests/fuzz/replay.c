@@ -60,8 +60,8 @@ int main(int argc, char **argv)
             failed = true;
         }
     }
-    printf("%zu inputs\n", n_run);
-    if (n_run == 0)
-        fprintf(stderr, "no input in the folders given: are the seeds there?\n");
-    return failed || n_run == 0 ? 1 : 0;
+    printf("%zu inputs, %llu of them good ones\n", n_run, (unsigned long long)n_accepted);
+    if (n_accepted == 0)
+        fprintf(stderr, "no good input in the folders given: are the seeds there, and of this version?\n");
+    return failed || n_accepted == 0 ? 1 : 0;
 }

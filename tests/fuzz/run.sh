@@ -8,6 +8,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 build=${FUZZ_BUILD:-$root/build-fuzz}
+data=${EYESORE_SHARED_DATA:-$root/../shared/data} # real pictures, as further seeds where they are
 jobs=${JOBS:-2}
 seconds=${1:-60}
 [ $# -eq 0 ] || shift
@@ -77,21 +78,27 @@ coverage() {
 
 failed=0
 mkdir -p "$build/found"
+TMPDIR=$(mktemp -d -p /dev/shm 2>/dev/null || mktemp -d) # where targets put their input; memory is fast
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
 export LLVM_PROFILE_FILE=/dev/null
 for target in "$@"; do
     sources "$target" >/dev/null
     program=$build/tests/fuzz/fuzz_$target
     corpus=$build/corpus/$target
     log=$build/found/$target.log
-    mkdir -p "$corpus" "$here/regressions/$target"
+    mkdir -p "$corpus"
     dictionary=()
     [ ! -e "$here/dict/$target.dict" ] || dictionary=("-dict=$here/dict/$target.dict")
+    seeds=("$here/seeds/$target")
+    [ ! -d "$here/regressions/$target" ] || seeds+=("$here/regressions/$target")
+    [ "$target" != decode ] || [ ! -d "$data/odd" ] || seeds+=("$data/odd")
     before=$(find "$build/found" -name "$target-*" | wc -l)
     result=0
     # shellcheck disable=SC2046 # words
     ASAN_OPTIONS=quarantine_size_mb=16:${ASAN_OPTIONS:-} timeout -k 10 $((seconds + 300)) nice "$program" \
         -close_fd_mask=2 -max_total_time="$seconds" $(flags "$target") -artifact_prefix="$build/found/$target-" \
-        "${dictionary[@]}" "$corpus" "$here/seeds/$target" "$here/regressions/$target" >"$log" 2>&1 || result=$?
+        "${dictionary[@]}" "$corpus" "${seeds[@]}" >"$log" 2>&1 || result=$?
     if [ "$result" != 0 ]; then
         failed=1
         grep -E -A 25 'ERROR|runtime error|does not hold|SUMMARY' "$log" | head -n 60 >&2

@@ -32,8 +32,11 @@ size_t LLVMFuzzerMutate(uint8_t *bytes, size_t n, size_t capacity);
         }                                                                                                    \
     } while (0)
 
-/* A file in memory with these bytes, whatever it held before, for code that opens its input by name. The path
- * is good until the next call. */
+/* A file with these bytes, for code that opens its input by name. Good until the next call. */
 const char *bytes_file(const uint8_t *bytes, size_t n);
+
+/* How many inputs were good ones: seeds that are all refused would prove nothing (replay.c). Each target
+ * counts. */
+extern uint64_t n_accepted;
 
 #endif
