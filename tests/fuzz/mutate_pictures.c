@@ -94,11 +94,10 @@ static bool add_file(struct files *files, const char *path, uint8_t *bytes, size
         files->list = grown;
         files->capacity = capacity;
     }
-    char *name = strdup(path);
-    if (name == NULL)
-        return false;
-    files->list[files->n++] = (struct file){name, bytes, n};
-    return true;
+    struct file *file = &files->list[files->n];
+    *file = (struct file){strdup(path), bytes, n};
+    files->n += file->path != NULL;
+    return file->path != NULL;
 }
 
 static int visit(const char *path, const struct stat *st, int type, struct FTW *place)
