@@ -56,15 +56,17 @@ static void check_options(const struct options *options)
     options_print_help(options->command, nowhere);
 }
 
-static void parse(int argc, char *const argv[])
+static bool parse(int argc, char *const argv[])
 {
     static struct options options;
+    bool good = options_parse(argc, argv, &options) == STATUS_OK && options.command != COMMAND_NONE;
 
-    if (options_parse(argc, argv, &options) == STATUS_OK && options.command != COMMAND_NONE) {
+    if (good) {
         n_accepted++;
         check_options(&options);
     }
     options_free(&options);
+    return good;
 }
 
 static void parse_arguments(char *text)
@@ -77,7 +79,7 @@ static void parse_arguments(char *text)
             return;
         argv[argc++] = argument;
     }
-    parse(argc, argv);
+    (void)parse(argc, argv);
 }
 
 static void parse_config(unsigned int choice, const uint8_t *bytes, size_t n)
@@ -91,11 +93,13 @@ static void parse_config(unsigned int choice, const uint8_t *bytes, size_t n)
     for (char *rest = words, *word; (word = strsep(&rest, " ")) != NULL;)
         argv[argc++] = word;
     snprintf(config, sizeof(config), "--config=%s", bytes_file(bytes, n));
-    if (option_row_find("config", command) != NULL)
+    bool takes_config = option_row_find("config", command) != NULL;
+    if (takes_config)
         argv[argc++] = config;
     if (command_row_at(command)->n_least > 0)
         argv[argc++] = operand;
-    parse(argc, argv);
+    bool good = parse(argc, argv);
+    MUST(!good || !takes_config || memchr(bytes, '\0', n) == NULL); /* no line is passed over in silence */
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
