@@ -1,5 +1,5 @@
 #!/bin/bash
-# tests/fuzz/all.sh [SECONDS] [BUILD]: the long proof with bad input: each fuzz target for SECONDS (default 1800, so 2.5
+# tests/fuzz/all.sh [SECONDS] [BUILD]: the long proof with bad input: each fuzz target for SECONDS (default 1800, so 3
 # hours in all), then 100,000 mutated pictures by the program that BUILD (default: build) made. SEED chooses others.
 set -u
 
@@ -15,7 +15,7 @@ mutate=$build/tests/fuzz/mutate_pictures
     echo "all.sh: no $mutate: run make build first" >&2
     exit 2
 }
-for target in decode manifest safetensors sweep options; do
+for target in decode tar manifest safetensors sweep options; do
     "$here/run.sh" "$seconds" "$target" || failed=$?
     [ "$failed" != 77 ] || break # no clang: not for the next either
 done

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define SIZE 56
+#define PIXELS_MOST (1 << 18) /* with more, an input takes seconds under sanitizers */
 #define CROP_BYTES ((size_t)SIZE * SIZE * 3)
 
 static struct decoder *decoder;
@@ -24,7 +25,7 @@ static struct picture_options options_for(size_t n)
                                     .resample = n & 2 ? RESAMPLE_BICUBIC : RESAMPLE_BILINEAR,
                                     .resize = n & 4 ? 64 : SIZE,
                                     .size = SIZE,
-                                    .max_pixels = 1 << 20}; /* else an input takes seconds under sanitizers */
+                                    .max_pixels = PIXELS_MOST};
 }
 
 static void decode(const uint8_t *bytes, size_t n, int paint, uint8_t *crop, struct picture_info *info)
@@ -49,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         return 0;
     n_accepted++;
     MUST(info.width > 0 && info.height > 0);
-    MUST((int64_t)info.width * info.height <= 1 << 20);
+    MUST((int64_t)info.width * info.height <= PIXELS_MOST);
     /* A sample that is not written, or comes from memory nobody wrote, differs from one time to the other. */
     decode(bytes, n, 0x5a, again, &info_again);
     MUST(info_again.status == info.status && memcmp(crop, again, CROP_BYTES) == 0);

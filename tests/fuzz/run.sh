@@ -12,7 +12,7 @@ data=${EYESORE_SHARED_DATA:-$root/../shared/data} # real pictures, as further se
 jobs=${JOBS:-2}
 seconds=${1:-60}
 [ $# -eq 0 ] || shift
-[ $# -gt 0 ] || set -- decode manifest safetensors sweep options
+[ $# -gt 0 ] || set -- decode tar manifest safetensors sweep options
 case $seconds in '' | *[!0-9]*) echo "usage: run.sh [SECONDS] [TARGET...]" >&2 && exit 2 ;; esac
 
 skip() {
@@ -40,12 +40,13 @@ mkdir -p "$build"
 sources() {
     case $1 in
     decode) echo io/{decode,jpeg,png,gif,webp,exif,picture,axis,resize,passes}.c ;;
+    tar) echo io/{tar,tar_cache,open}.c ;;
     manifest) echo shards/{manifest,manifest_tsv,manifest_csv,manifest_json,lines,utf8}.c ;;
     safetensors) echo kernels/{safetensors,weights}.c ;;
     sweep) echo results/{sweep_file,sweep_rows,sweep_messages,h5,h5_attribute,attribute,field,export,summary,schema,utf8}.c ;;
     options) echo job/{options,option_file,option_value,option_table,option_help,stage_option,number,nearest}.c ;;
     *)
-        echo "run.sh: no target $1: there are decode, manifest, safetensors, sweep and options" >&2
+        echo "run.sh: no target $1: there are decode, tar, manifest, safetensors, sweep and options" >&2
         exit 2
         ;;
     esac
