@@ -57,8 +57,8 @@ flags() {
     case $1 in
     decode) echo -max_len=20000 -timeout=20 -rss_limit_mb=1500 ;;
     # HDF5 crashes on some broken files: a process that does is replaced, and whose_fault looks at what it left. It
-    # asks for sizes that a file names; malloc says no, as it would outside.
-    sweep) echo -max_len=40000 -timeout=20 -rss_limit_mb=1500 -malloc_limit_mb=1048576 -fork=1 -ignore_crashes=1 -ignore_ooms=1 -ignore_timeouts=1 ;;
+    # asks for sizes that a file names; malloc says no, as it would outside. Leaks are looked for at the end.
+    sweep) echo -max_len=40000 -detect_leaks=0 -timeout=20 -rss_limit_mb=1500 -malloc_limit_mb=1048576 -fork=1 -ignore_crashes=1 -ignore_ooms=1 -ignore_timeouts=1 ;;
     *) echo -max_len=8192 -timeout=10 -rss_limit_mb=1024 ;;
     esac
 }
@@ -82,15 +82,19 @@ inputs_run() {
     sed -n -E 's/^#([0-9]+).*/\1/p; s/^Done ([0-9]+) runs.*/\1/p' "$1" | sort -n | tail -n 1
 }
 
-# The share of lines reached, in all and by file, from a run of the whole corpus.
+# The share of lines reached, in all and by file, from a run of the whole corpus, which must be clean.
 coverage() {
     local target=$1 program=$build/tests/fuzz/fuzz_$1
+    LLVM_PROFILE_FILE=$build/found/$target.profraw "$program" -close_fd_mask=2 -runs=0 "$build/corpus/$target" \
+        "$here/seeds/$target" >"$build/found/$target.again.log" 2>&1 || {
+        failed=1
+        echo "$target: FAILED: its corpus does not run clean: see $build/found/$target.again.log" >&2
+        return
+    }
     if [ -z "$profdata" ] || [ -z "$cov" ]; then
         echo "$target: coverage not told: no llvm-profdata and llvm-cov"
         return
     fi
-    LLVM_PROFILE_FILE=$build/found/$target.profraw "$program" -close_fd_mask=2 -runs=0 "$build/corpus/$target" \
-        "$here/seeds/$target" >/dev/null 2>&1 || true
     "$profdata" merge -o "$build/found/$target.profdata" "$build/found/$target.profraw"
     local files=()
     for file in $(sources "$target"); do files+=("$root/$file"); done
