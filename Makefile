@@ -6,7 +6,7 @@
 #   make test-cuda-all  the slow proofs of the CUDA engine: every device, network and fault [PARTS=plans|parity|faults|seeds]
 #   make test-fuzz  strangers' bytes, at length: each fuzz target for SECONDS=1800, 100,000 mutated pictures
 #   make asan     every test under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: ThreadSanitizer
-#   make format   clang-format;  make lint  clang-format, cppcheck, shellcheck;  make clean
+#   make format   clang-format;  make lint  clang-format, cppcheck, clang-tidy, shellcheck;  make clean
 
 JOBS ?= $(shell nproc)
 CTEST_FLAGS ?=
@@ -18,7 +18,7 @@ SECONDS ?= 1800
 .PHONY: build sweep test test-cuda-all test-fuzz asan tsan format lint clean
 
 build:
-	@scripts/setup.sh build test
+	@scripts/setup.sh build test slurm
 	@cmake --preset release
 	@cmake --build --preset release -j $(JOBS)
 

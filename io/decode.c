@@ -3,6 +3,7 @@
 #include "io/format.h"
 #include "io/grow.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -108,6 +109,28 @@ static enum status decode_by_magic(struct decoding *d)
     return STATUS_OK;
 }
 
+/*
+ * Some libraries call a picture broken where memory ran out, and no picture must be blamed for that. malloc
+ * leaves its word in errno then; since it may do so where it found memory elsewhere after all, what is not
+ * whole is decoded once more before memory is blamed.
+ */
+static enum status decode_with_care(struct decoding *d)
+{
+    enum status rc = STATUS_OK;
+    struct picture_info before = *d->info;
+
+    for (int attempt = 0; attempt < 2; attempt++) {
+        *d->info = before;
+        errno = 0;
+        TRY(decode_by_magic(d));
+        if (d->info->status == ITEM_OK || errno != ENOMEM)
+            goto out;
+    }
+    FAIL(STATUS_MEMORY, "no memory to decode a picture of %zu bytes", d->n);
+out:
+    return rc;
+}
+
 enum status decoder_decode(struct decoder *decoder, const uint8_t *bytes, size_t n,
                            const struct picture_options *options, uint8_t *crop, struct picture_info *info)
 {
@@ -123,7 +146,7 @@ enum status decoder_decode(struct decoder *decoder, const uint8_t *bytes, size_t
              PICTURE_SIDE_LIMIT);
     XXH128_canonicalFromHash(&hash, XXH3_128bits(bytes, n));
     memcpy(info->content_hash, hash.digest, sizeof(info->content_hash));
-    TRY(decode_by_magic(&d));
+    TRY(decode_with_care(&d));
 out:
     if (decoder->pixels_capacity > KEPT_BYTES) {
         free(decoder->pixels);

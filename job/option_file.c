@@ -126,7 +126,8 @@ enum status option_file_read(struct options *options)
 
     reading.file = fopen(options->config, "re");
     if (reading.file == NULL)
-        FAIL(STATUS_USAGE, "--config %s: %s", options->config, strerror(errno));
+        FAIL(status_is_place_errno(errno) ? STATUS_PLACE : STATUS_USAGE, "--config %s: %s", options->config,
+             strerror(errno));
     ini_use_stack = false; /* the library's default line is 200 bytes, too short for a stage */
     ini_max_line = LINE_BYTES;
     ini_initial_alloc = LINE_BYTES;

@@ -27,6 +27,6 @@
 enum status lower_inference(const struct graph *plain, int channel_align, struct graph *lowered);
 
 /* The second half, for lowered lists: give each buffer its time of life and its place in the arena. */
-enum status lower_plan_memory(struct graph *lowered, int channel_align);
+enum status lower_plan_memory(struct graph *g, int channel_align);
 
 #endif

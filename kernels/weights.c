@@ -353,25 +353,25 @@ static enum status format_header(const struct weights *weights, const char *note
 
     if (stream == NULL)
         FAIL(STATUS_MEMORY, "no memory");
-    fprintf(stream, "{\"__metadata__\":{\"eyesore.untrained\":\"%s\"}", note);
+    /* A stream in memory that finds none says so in its answers alone: glibc does not mark it as failed. */
+    bool failed = fprintf(stream, "{\"__metadata__\":{\"eyesore.untrained\":\"%s\"}", note) < 0;
     for (int i = 0; i < weights->n_tensors; i++) {
         const struct tensor *t = weights->tensors[i];
         char shape[96];
         size_t end = offset + (size_t)t->n_elements * sizeof(float);
         tensor_format_shape(t->dim, t->n_dims, shape, sizeof(shape));
-        fprintf(stream, ",\"%s\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}", t->name, shape,
-                offset, end);
+        failed |= fprintf(stream, ",\"%s\":{\"dtype\":\"F32\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
+                          t->name, shape, offset, end) < 0;
         offset = end;
     }
-    fputc('}', stream);
-    fflush(stream);
-    while ((8 + bytes) % 64 != 0) { /* flushing moves `bytes` on */
-        fputc(' ', stream);
-        fflush(stream);
+    failed |= fputc('}', stream) == EOF;
+    failed |= fflush(stream) != 0; /* which moves `bytes` on */
+    while (!failed && (8 + bytes) % 64 != 0) {
+        failed |= fputc(' ', stream) == EOF;
+        failed |= fflush(stream) != 0;
     }
     /* Closing may move the text, so nobody gets it before. */
-    bool failed = ferror(stream) != 0;
-    failed |= fclose(stream) != 0;
+    failed |= fclose(stream) != 0 || text == NULL;
     stream = NULL;
     if (failed)
         FAIL(STATUS_MEMORY, "no memory");
@@ -402,7 +402,8 @@ enum status weights_write(const struct weights *weights, const char *path, const
     made = fd >= 0;
     file = fd < 0 ? NULL : fdopen(fd, "wb");
     if (file == NULL)
-        FAIL(STATUS_INPUT, "%s: cannot create: %s", path, strerror(errno));
+        FAIL(status_is_place_errno(errno) ? STATUS_PLACE : STATUS_INPUT, "%s: cannot create: %s", path,
+             strerror(errno));
     fd = -1;
     prefix = header_bytes;
     fwrite(&prefix, sizeof(prefix), 1, file);

@@ -18,7 +18,7 @@ struct csv_rows {
     size_t ends[MANIFEST_COLUMNS_MAX]; /* where each ends in bytes */
     size_t n_fields;
     size_t n_rows; /* ended since the row at hand began */
-    bool overflow;
+    bool overflow, no_memory;
 };
 
 /* RFC 4180: spaces are part of a field; libcsv would trim them. */
@@ -41,7 +41,7 @@ static enum status restart(struct csv_rows *csv)
     csv_set_space_func(&csv->parser, never_space);
     csv->open = true;
     csv->used = csv->n_fields = csv->n_rows = 0;
-    csv->overflow = false;
+    csv->overflow = csv->no_memory = false;
 out:
     return rc;
 }
@@ -123,11 +123,9 @@ static bool feed(struct manifest *manifest, const struct line *line, uint64_t ro
     if (!manifest_line_is_text(manifest, line))
         return false;
     if (csv_parse(&csv->parser, line->bytes, line->whole_size, on_field, on_row, csv) != line->whole_size) {
-        if (csv_error(&csv->parser) == CSV_ENOMEM)
-            manifest_say(manifest, "no memory for the row");
-        else
-            manifest_say(manifest, "a quote in the wrong place: quote the whole field and double the quotes "
-                                   "inside it (RFC 4180)");
+        csv->no_memory = csv_error(&csv->parser) == CSV_ENOMEM;
+        manifest_say(manifest, "a quote in the wrong place: quote the whole field and double the quotes "
+                               "inside it (RFC 4180)");
         return false;
     }
     if (csv->n_rows > 1) {
@@ -188,6 +186,8 @@ enum status manifest_csv_get(struct manifest *manifest, enum manifest_got *got)
         }
         good = feed(manifest, &line, manifest->offset_bytes);
     }
+    if (csv->no_memory)
+        FAIL(STATUS_MEMORY, "%s: no memory for a row", manifest->path);
     if (good) {
         give_fields(manifest);
         *got = MANIFEST_ROW;

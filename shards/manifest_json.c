@@ -5,6 +5,7 @@
 #include "shards/manifest_format.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <string.h>
 
 static const char *skip_space(const char *at, const char *end)
@@ -106,7 +107,10 @@ static enum status next_object(struct manifest *manifest, struct line *line, enu
         manifest_say(manifest, "\\u0000 in a text");
         goto out;
     }
+    errno = 0; /* the parser answers the same for bad text and for no memory; malloc leaves its word */
     manifest->object = cJSON_ParseWithLengthOpts(line->bytes, line->size, &stop, false);
+    if (manifest->object == NULL && errno == ENOMEM)
+        FAIL(STATUS_MEMORY, "%s: no memory for a row", manifest->path);
     if (manifest->object == NULL) {
         manifest_say(manifest, "not JSON, at byte %zu of the line",
                      stop == NULL ? (size_t)1 : (size_t)(stop - line->bytes) + 1);

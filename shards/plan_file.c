@@ -161,7 +161,7 @@ static bool get_format(const cJSON *json, enum manifest_format *format)
     return false;
 }
 
-static bool get_columns(const cJSON *json, struct plan *plan)
+static bool get_columns(const cJSON *json, struct plan *plan, bool *no_memory)
 {
     const cJSON *columns = cJSON_GetObjectItemCaseSensitive(json, "columns");
     int n = cJSON_IsArray(columns) ? cJSON_GetArraySize(columns) : 0;
@@ -170,8 +170,10 @@ static bool get_columns(const cJSON *json, struct plan *plan)
     if (n < 2 || n > MANIFEST_COLUMNS_MAX)
         return false;
     plan->columns = calloc((size_t)n, sizeof(*plan->columns));
-    if (plan->columns == NULL)
+    if (plan->columns == NULL) {
+        *no_memory = true;
         return false;
+    }
     cJSON_ArrayForEach(column, columns)
     {
         const cJSON *name = cJSON_GetObjectItemCaseSensitive(column, "name");
@@ -180,8 +182,10 @@ static bool get_columns(const cJSON *json, struct plan *plan)
         if (!cJSON_IsString(name) || !get_count(column, "longest_bytes", &to->longest_bytes))
             return false;
         to->name = strdup(name->valuestring);
-        if (to->name == NULL)
+        if (to->name == NULL) {
+            *no_memory = true;
             return false;
+        }
         plan->n_columns++;
     }
     return strcmp(plan->columns[0].name, "id") == 0 && strcmp(plan->columns[1].name, "uri") == 0;
@@ -194,9 +198,13 @@ static enum status load_json(const char *path, struct plan *plan, char shards_ha
     size_t size;
     cJSON *json = NULL;
     uint64_t version;
+    bool no_memory = false;
 
     TRY(file_read(path, JSON_BYTES_MAX, &text, &size));
+    errno = 0; /* the parser answers the same for bad text and for no memory; malloc leaves its word */
     json = cJSON_ParseWithLength(text, size);
+    if (json == NULL && errno == ENOMEM)
+        FAIL(STATUS_MEMORY, "%s: no memory to read it", path);
     if (json == NULL || !get_count(json, "version", &version))
         FAIL(STATUS_INPUT,
              "%s: not a plan: remove the plan folder and run the same command: it is made anew, and finished "
@@ -212,7 +220,9 @@ static enum status load_json(const char *path, struct plan *plan, char shards_ha
                 get_count(json, "rows", &plan->n_rows) && get_count(json, "limit", &plan->limit) &&
                 get_count(json, "shard_rows", &plan->shard_rows) &&
                 get_count(json, "n_shards", &plan->n_shards) && get_hash(json, "shards_hash", shards_hash) &&
-                get_columns(json, plan);
+                get_columns(json, plan, &no_memory);
+    if (no_memory)
+        FAIL(STATUS_MEMORY, "%s: no memory to read it", path);
     if (!good || plan->shard_rows == 0 || plan->n_shards == 0 || plan->n_shards > plan->n_rows ||
         plan->n_shards > (uint64_t)2 * SPLIT_SHARDS_MAX)
         FAIL(STATUS_INPUT,

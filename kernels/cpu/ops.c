@@ -33,7 +33,8 @@ INLINE void store(unsigned char *data, size_t at, enum precision precision, lane
         word_lanes bits;
         memcpy(&bits, &value, sizeof(bits));
         word_lanes rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-        word_lanes is_nan = (word_lanes)(value != value); /* rounding could carry a NaN into a number */
+        word_lanes is_nan = (word_lanes)(value != value); /* NOLINT(misc-redundant-expression): rounding could
+                                                             carry a NaN into a number */
         rounded = (is_nan & 0x7fc0) | (~is_nan & rounded);
         half_lanes raw = __builtin_convertvector(rounded, half_lanes);
         memcpy(data + 2 * at, &raw, sizeof(raw));

@@ -82,7 +82,7 @@ enum status resources_halve(struct cuda_engine *e);
 
 void resources_close(struct cuda_engine *e);
 
-/* Capture the cascade. OUT graph. */
-enum status capture_cascade(struct cuda_engine *e, cudaGraphExec_t *graph);
+/* Capture the cascade. OUT out: the graph. */
+enum status capture_cascade(struct cuda_engine *e, cudaGraphExec_t *out);
 
 #endif

@@ -52,7 +52,7 @@ weights() {
     mkdir -p "$cache"
     for name in a b; do
         if [ ! -e "$cache/$name.safetensors" ]; then
-            timeout 100 "$EYESORE" weights init --arch mobilenet_v2 --seed "$(printf %d "'$name")" \
+            timeout 500 "$EYESORE" weights init --arch mobilenet_v2 --seed "$(printf %d "'$name")" \
                 "$work/$name.new" >/dev/null 2>&1 || fail "weights init"
             mv "$work/$name.new" "$cache/$name.safetensors"
         fi

@@ -44,6 +44,16 @@ csv "$out/sweep.h5" --all >"$work/all.csv"
 timeout 20 "$EYESORE" status "$out" >"$work/status"
 grep -q '^state     finished' "$work/status" && grep -q "^rows      $n_rows of $n_rows done" "$work/status" ||
     fail "status: $(cat "$work/status")"
+(umask 022 && timeout 20 "$EYESORE" status "$out" --prometheus "$work/sweep.prom" >/dev/null) || fail "status --prometheus"
+grep -qxF "eyesore_sweep_rows_done{out=\"$(realpath "$out")\"} $n_rows" "$work/sweep.prom" &&
+    grep -qxF "eyesore_sweep_state{out=\"$(realpath "$out")\",state=\"finished\"} 1" "$work/sweep.prom" &&
+    [ "$(stat -c %a "$work/sweep.prom")" = 644 ] || fail "status --prometheus: $(ls -l "$work/sweep.prom"; cat "$work/sweep.prom")"
+code=0
+timeout 20 "$EYESORE" status "$out" --prometheus "$work/nowhere/sweep.prom" >/dev/null 2>"$work/log" || code=$?
+[ "$code" = 2 ] || fail_log "status --prometheus into no folder: exit code $code"
+timeout 20 "$EYESORE" status "$out" --json >"$work/status"
+grep -q '"n_attempts":2,' "$work/status" && grep -q '"end":"resume"' "$work/status" && grep -q '"end":"ok"' "$work/status" ||
+    fail "status --json: $(cat "$work/status")"
 note "stopped with $n_done of $n_rows rows: status and --partial say so; progress lines"
 
 # What a reader without this program finds.

@@ -26,6 +26,7 @@ n_parts=$(n_parts "$work/whole")
 on() {
     local code=0
     rm -f "${!#}/lock" # of a host that crashed: would be watched for 15 s
+    # shellcheck disable=SC2016 # for the inner shell
     timeout -k 5 60 unshare --uts bash -c 'hostname "$1"; shift; exec "$@"' - "$1" \
         env LD_PRELOAD="$FAULT_SHIM" EYESORE_FAULT_CALL=read EYESORE_FAULT_PATH="$3" EYESORE_FAULT_ERRNO="$4" \
         "$EYESORE" "${@:5}" >"$work/stdout" 2>"$work/log" || code=$?
