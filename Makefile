@@ -4,6 +4,7 @@
 #   make test     set up, build, and run every test
 #   make build    build/eyesore
 #   make test-cuda-all  the slow proofs of the CUDA engine: every device, network and fault [PARTS=plans|parity|faults|seeds]
+#   make test-fuzz  strangers' bytes, at length: each fuzz target for SECONDS=1800, 100,000 mutated pictures
 #   make asan     every test under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: ThreadSanitizer
 #   make format   clang-format;  make lint  clang-format, cppcheck, clang-tidy, shellcheck;  make clean
 
@@ -12,8 +13,9 @@ CTEST_FLAGS ?=
 export MANIFEST ROOT OUT NP CONFIG ARGS
 
 PARTS ?=
+SECONDS ?= 1800
 
-.PHONY: build sweep test test-cuda-all asan tsan format lint clean
+.PHONY: build sweep test test-cuda-all test-fuzz asan tsan format lint clean
 
 build:
 	@scripts/setup.sh build test slurm
@@ -33,6 +35,10 @@ test: build
 test-cuda-all: build
 	@tests/cuda/all.sh build $(PARTS)
 
+test-fuzz: build
+	@scripts/setup.sh fuzz
+	@tests/fuzz/all.sh $(SECONDS)
+
 asan tsan:
 	@scripts/setup.sh build test
 	@cmake --preset $@
@@ -48,4 +54,4 @@ lint: build
 	@scripts/lint.sh
 
 clean:
-	rm -rf build build-asan build-tsan build-on-device
+	rm -rf build build-asan build-tsan build-fuzz build-on-device

@@ -3,7 +3,9 @@ add_library(eyesore_flags INTERFACE)
 target_include_directories(eyesore_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(eyesore_flags INTERFACE _GNU_SOURCE EYESORE_VERSION="${PROJECT_VERSION}")
 target_compile_options(eyesore_flags INTERFACE -Wall -Wextra -Wpedantic -Werror -Wpointer-arith -Wcast-qual
-                       -Wvla -Wno-format-truncation # snprintf cuts on purpose, or its result is checked
+                       -Wvla
+                       # snprintf cuts on purpose, or its result is checked
+                       $<$<C_COMPILER_ID:GNU>:-Wno-format-truncation>
                        "$<$<COMPILE_LANGUAGE:C>:-Wshadow;-Wstrict-prototypes;-Wmissing-prototypes>"
                        -fno-math-errno -ffp-contract=off
                        -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=) # messages say kernels/cuda/..., not where it was built

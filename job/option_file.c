@@ -19,7 +19,7 @@ struct reading {
     FILE *file;
     int line; /* of what the handler gets */
     enum status rc;
-    bool too_long;
+    bool too_long, has_nul;
 };
 
 /* inih does not tell its handler the line, so it is counted where lines are fed to it. */
@@ -27,10 +27,17 @@ static char *feed(char *line, int size, void *stream)
 {
     struct reading *reading = stream;
 
+    /* so that the last NUL is the one that fgets puts behind the line: what stands behind an earlier one
+     * would be passed over in silence */
+    memset(line, '\n', (size_t)size);
     if (reading->rc != STATUS_OK || fgets(line, size, reading->file) == NULL)
         return NULL;
     reading->line++;
     size_t length = strlen(line);
+    if (memrchr(line, '\0', (size_t)size) != line + length) {
+        reading->has_nul = true;
+        return NULL;
+    }
     if (length > 0 && line[length - 1] != '\n' && !feof(reading->file)) {
         reading->too_long = true; /* inih would take the rest for a line of its own */
         return NULL;
@@ -128,6 +135,8 @@ enum status option_file_read(struct options *options)
     TRY(reading.rc);
     if (ferror(reading.file))
         FAIL(STATUS_USAGE, "--config %s: cannot be read: is it a file?", options->config);
+    if (reading.has_nul)
+        FAIL(STATUS_USAGE, "%s:%d: a NUL byte: is this a text file in UTF-8?", options->config, reading.line);
     if (reading.too_long)
         FAIL(STATUS_USAGE, "%s:%d: the line has more than %d bytes", options->config, reading.line,
              LINE_BYTES - 3);

@@ -365,8 +365,11 @@ static enum status format_header(const struct weights *weights, const char *note
         offset = end;
     }
     failed |= fputc('}', stream) == EOF;
-    for (failed |= fflush(stream) != 0; !failed && (8 + bytes) % 64 != 0; failed |= fflush(stream) != 0)
+    failed |= fflush(stream) != 0; /* which moves `bytes` on */
+    while (!failed && (8 + bytes) % 64 != 0) {
         failed |= fputc(' ', stream) == EOF;
+        failed |= fflush(stream) != 0;
+    }
     /* Closing may move the text, so nobody gets it before. */
     failed |= fclose(stream) != 0 || text == NULL;
     stream = NULL;
