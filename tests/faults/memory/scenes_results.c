@@ -23,7 +23,7 @@ static enum status write_part(const char *folder)
 
     TRY(sample_layout(&layout));
     TRY(sample_part(&layout, SAMPLE_MIXED, 3, 0, ROWS, &part));
-    TRY(part_write(part, scene_path(folder, "part.h5"), SAMPLE_FINGERPRINT));
+    TRY(part_write(part, scene_path(folder, "part.h5"), SAMPLE_FINGERPRINT, &(bool){false}));
 out:
     part_free(part);
     sweep_layout_free(&layout);
