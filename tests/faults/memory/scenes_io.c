@@ -75,8 +75,8 @@ static void prepare_interlaced(const char *folder)
     png_color colors[256];
     png_byte alpha[256];
     png_byte row[SIDE];
-    png_text text = {
-        .compression = PNG_TEXT_COMPRESSION_zTXt, .key = (char[]){"Comment"}, .text = (char[]){"made"}};
+    char key[] = "Comment", words[] = "made";
+    png_text text = {.compression = PNG_TEXT_COMPRESSION_zTXt, .key = key, .text = words};
     (void)folder;
 
     for (int i = 0; i < 256; i++) {
