@@ -174,6 +174,7 @@ static bool get_columns(const cJSON *json, struct plan *plan, bool *no_memory)
         *no_memory = true;
         return false;
     }
+    plan->n_columns = 0;
     cJSON_ArrayForEach(column, columns)
     {
         const cJSON *name = cJSON_GetObjectItemCaseSensitive(column, "name");
