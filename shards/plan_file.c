@@ -177,6 +177,7 @@ static bool get_columns(const cJSON *json, struct plan *plan, bool *no_memory)
         *no_memory = true;
         return false;
     }
+    plan->n_columns = 0;
     cJSON_ArrayForEach(column, columns)
     {
         const cJSON *name = cJSON_GetObjectItemCaseSensitive(column, "name");
@@ -191,7 +192,8 @@ static bool get_columns(const cJSON *json, struct plan *plan, bool *no_memory)
         }
         plan->n_columns++;
     }
-    return strcmp(plan->columns[0].name, "id") == 0 && strcmp(plan->columns[1].name, "uri") == 0;
+    return plan->n_columns >= 2 && strcmp(plan->columns[0].name, "id") == 0 &&
+           strcmp(plan->columns[1].name, "uri") == 0;
 }
 
 static enum status load_json(const char *path, struct plan *plan, char shards_hash[PLAN_HASH_SIZE])

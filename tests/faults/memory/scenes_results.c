@@ -1,4 +1,6 @@
-/* Parts: made, written, read, exported. HDF5's own allocations are left alone: it does not survive without.
+/*
+ * Parts: made, written, read, exported. HDF5's own allocations are left alone: 1.10.8 frees twice or crashes
+ * where they fail, which costs the process and, as a part appears whole or not at all, no row.
  */
 #include "scene.h"
 
