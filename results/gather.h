@@ -9,7 +9,7 @@
  *              alone, not on ranks or shards
  *   create     rank 0 makes a temporary file beside `out_path` with every dataset and attribute, and asks
  *              the file system for its room, so that a full disk is found before anything is copied
- *   copy       all ranks write their shares with independent parallel-HDF5 writes, and check meanwhile every
+ *   copy       all ranks write their shares into the datasets' bytes (pwrite), and check meanwhile every
  *              checksum and value of the parts (part_check.h): they are read once
  *   reconcile  the written file is opened again and its statuses and verdicts recounted; rows in = rows out
  *              and the counts are the parts', or it is STATUS_UNRECONCILED

@@ -140,7 +140,28 @@ out:
     return rc;
 }
 
-enum status gather_create(const struct gather *gather)
+/* Where the dataset's bytes begin in the file. One without entries has none, and nothing is written to it. */
+static enum status find_offset(const struct gather *gather, hid_t file, size_t i, uint64_t *offset)
+{
+    enum status rc = STATUS_OK;
+    const struct field *field = &gather->table.fields[i];
+    uint64_t count;
+    hid_t dataset = -1;
+
+    TRY(h5_dataset_open(file, gather->temp, field, &dataset, &count));
+    haddr_t address = H5Dget_offset(dataset);
+    if (address == HADDR_UNDEF && count > 0) {
+        rc = h5_fault(STATUS_INTERNAL, gather->temp, field->path);
+        goto out;
+    }
+    *offset = address == HADDR_UNDEF ? 0 : address;
+out:
+    if (dataset >= 0)
+        H5Dclose(dataset);
+    return rc;
+}
+
+enum status gather_create(struct gather *gather)
 {
     enum status rc = STATUS_OK;
     hid_t options = H5Pcreate(H5P_FILE_ACCESS);
@@ -158,13 +179,15 @@ enum status gather_create(const struct gather *gather)
         TRY(h5_dataset_create(file, gather->temp, field, total_of(gather, field)));
         if (field->axis == AXIS_OFFSET)
             TRY(write_last_offset(gather, file, field));
+        TRY(find_offset(gather, file, i, &gather->offsets[i]));
     }
     TRY(write_attributes(gather, file));
-    H5_TRY(H5Fclose(file), STATUS_PLACE, gather->temp, "cannot close");
+    H5_TRY(H5Fflush(file, H5F_SCOPE_GLOBAL), STATUS_PLACE, gather->temp, "cannot write");
+    h5_file_close(file);
     file = -1;
     TRY(ask_for_room(gather->temp));
 out:
-    h5_file_close(file);
+    h5_file_give_up(file);
     if (options >= 0)
         H5Pclose(options);
     return rc;
@@ -217,8 +240,26 @@ static void shift_offsets(const struct copy *copy, char *slab, uint64_t n)
         offsets[i] += copy->shift;
 }
 
-/* Check every entry of the part and copy those that are copied. */
-static enum status copy_field(const struct copy *copy, hid_t dataset, const char *name, char *slab)
+static enum status write_slab(const struct gather *gather, uint64_t offset, const char *bytes, size_t size)
+{
+    enum status rc = STATUS_OK;
+
+    for (size_t done = 0; done < size;) {
+        ssize_t n = pwrite(gather->fd, bytes + done, size - done, (off_t)(offset + done));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            FAIL(STATUS_PLACE, "%s: cannot write: %s: mend it and run again, the parts are kept",
+                 gather->temp, n == 0 ? "nothing is taken" : strerror(errno));
+        done += (size_t)n;
+    }
+out:
+    return rc;
+}
+
+/* Check every entry of the part and copy those that are copied. IN offset: of the dataset in the file. */
+static enum status copy_field(const struct gather *gather, const struct copy *copy, uint64_t offset,
+                              char *slab)
 {
     enum status rc = STATUS_OK;
     struct part_check check = {0};
@@ -233,7 +274,9 @@ static enum status copy_field(const struct copy *copy, hid_t dataset, const char
         TRY(part_check_slab(&check, slab, n));
         uint64_t left = copy->count - done; /* at least n - 1 */
         shift_offsets(copy, slab, n);
-        TRY(h5_slab_write(dataset, name, field, copy->base + done, n < left ? n : left, slab));
+        size_t record = field_record_bytes(field);
+        TRY(write_slab(gather, offset + (copy->base + done) * record, slab,
+                       (size_t)(n < left ? n : left) * record));
     }
     TRY(part_check_end(&check));
 out:
@@ -255,7 +298,7 @@ static enum status copy_part(const struct gather *gather, const struct sweep_fil
             continue;
         }
         struct copy copy = place_field(part, field, gather->at);
-        TRY(copy_field(&copy, gather->datasets[to], gather->temp, slab));
+        TRY(copy_field(gather, &copy, gather->offsets[to], slab));
     }
 out:
     return rc;

@@ -37,8 +37,8 @@ struct gather {
     struct gather_bad bad;
     struct gather_old old; /* rank 0's */
     char temp[4096];
-    hid_t file;      /* parallel */
-    hid_t *datasets; /* [table.n] */
+    int fd;            /* of temp, for writing; -1 */
+    uint64_t *offsets; /* [table.n] where in the file each dataset's bytes begin */
 };
 
 /* Add one part's numbers to sums. */
@@ -57,8 +57,8 @@ enum status gather_read_old(const struct gather_plan *plan, struct gather_old *o
 /* Rank 0: STATUS_UNRECONCILED where the totals are worse than what is there. */
 enum status gather_compare_old(const struct gather *gather);
 
-/* Rank 0: make the temporary file with every dataset and attribute. */
-enum status gather_create(const struct gather *gather);
+/* Rank 0: make the temporary file with every dataset and attribute. OUT gather->offsets. */
+enum status gather_create(struct gather *gather);
 
 /*
  * Copy this rank's parts, checking them. Independent: no collective call inside. write: else they are only

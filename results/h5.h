@@ -39,6 +39,12 @@ enum status h5_file_open(const char *path, hid_t *file);
 /* H5Fclose; does nothing for a negative id. */
 void h5_file_close(hid_t file);
 
+/*
+ * Close a file that could not be written. HDF5 1.10.8 would try again to write what it holds, and after a
+ * close that fails it crashes when the library ends; so from here on it writes to memory instead.
+ */
+void h5_file_give_up(hid_t file);
+
 /* Make the field's dataset with `count` entries: contiguous, never filled, allocated at once; and the groups
  * on the way, without times. `name` is the file's, for messages. */
 enum status h5_dataset_create(hid_t file, const char *name, const struct field *field, uint64_t count);
