@@ -17,6 +17,8 @@ EYESORE=$(realpath "${EYESORE:-$tests/../../build/eyesore}")
 # shellcheck source=tests/slurm/cases.sh
 . "$tests/cases.sh"
 
+cd "$work" # where the jobs' core files go
+
 short=(run usr1 crash array)
 [ $# != 0 ] || set -- "${short[@]}"
 
