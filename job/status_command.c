@@ -2,7 +2,10 @@
 #include "job/commands.h"
 #include "job/status_print.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 /* The textfile collector reads at any moment, so the file must be whole; it takes names ending in .prom
@@ -24,6 +27,8 @@ static enum status write_prometheus(const struct sweep_status *status, const cha
     if (!whole)
         FAIL(STATUS_MEMORY, "no memory");
     TRY(file_write(path, text, size));
+    if (chmod(path, 0644) != 0) /* node_exporter is another user */
+        FAIL(STATUS_PLACE, "%s: cannot make it readable for node_exporter: %s", path, strerror(errno));
 out:
     if (file != NULL)
         fclose(file);
