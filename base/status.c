@@ -55,6 +55,8 @@ enum exit_code status_exit_code(enum status status)
 bool status_is_place_errno(int error)
 {
     switch (error) {
+    case EAGAIN: /* of an open: somebody holds a lease, or renames folders on the path all the time */
+    case EINTR:  /* of an open on FUSE or NFS, by one of our own signals too */
     case EIO:
     case ESTALE:
     case EMFILE:

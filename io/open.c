@@ -40,9 +40,9 @@ static int open_beneath(const char *root, const char *inside)
 
     if (root_fd < 0)
         return -1;
-    for (int i = 0; i < RACES_MOST; i++) { /* EAGAIN: something was renamed on the way */
+    for (int i = 0; i < RACES_MOST; i++) { /* EAGAIN: something was renamed on the way; EINTR: a signal */
         fd = (int)syscall(SYS_openat2, root_fd, inside, &how, sizeof(how));
-        if (fd >= 0 || errno != EAGAIN)
+        if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
             break;
     }
     close_keeping_errno(root_fd);

@@ -9,7 +9,7 @@
  * FAULT_COUNT: a file that gets the number of such calls at the end; with FAULT_AT=0 nothing fails.
  *
  * It stands in for storage and memory that cannot be made to fail on request; the program under test is the
- * real one. Calls of forked children do not count.
+ * real one. Calls of forked children do not count, but for their forks: the fork server is such a child.
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -42,10 +42,11 @@ static struct {
     char call[16];
     long at, error;
     char paths[4096], count_path[PATH_MAX];
-    pid_t process;
+    bool is_child; /* of the program: told here, since a helper in its sandbox may not even ask for its number
+                    */
     char *code_from, *code_to; /* of the program itself */
 } setup;
-static atomic_long n_calls;
+static atomic_long *n_calls; /* shared with forked children */
 
 /* The program's own code: its first mapping that can be executed. Raw calls: the wrappers below are not to be
  * counted. */
@@ -83,31 +84,33 @@ __attribute__((constructor)) static void begin(void)
     setup.error = strtol(text_of("FAULT_ERRNO"), NULL, 10);
     snprintf(setup.paths, sizeof(setup.paths), "%s", text_of("FAULT_PATHS"));
     snprintf(setup.count_path, sizeof(setup.count_path), "%s", text_of("FAULT_COUNT"));
-    setup.process = getpid();
+    n_calls = mmap(NULL, sizeof(*n_calls), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (n_calls == MAP_FAILED)
+        abort();
     find_code();
 }
 
 __attribute__((destructor)) static void end(void)
 {
-    if (!setup.ready || setup.count_path[0] == '\0' || getpid() != setup.process)
+    if (!setup.ready || setup.count_path[0] == '\0' || setup.is_child)
         return;
     setup.ready = false;
     FILE *file = fopen(setup.count_path, "we");
     if (file == NULL)
         return;
-    fprintf(file, "%ld\n", atomic_load(&n_calls));
+    fprintf(file, "%ld\n", atomic_load(n_calls));
     fclose(file);
 }
 
 static bool is_counted(const char *call)
 {
-    return setup.ready && strcmp(setup.call, call) == 0 && getpid() == setup.process;
+    return setup.ready && strcmp(setup.call, call) == 0 && (!setup.is_child || strcmp(call, "fork") == 0);
 }
 
 /* Count; is it this one's turn to fail? */
 static bool its_turn(void)
 {
-    if (atomic_fetch_add(&n_calls, 1) + 1 != setup.at)
+    if (atomic_fetch_add(n_calls, 1) + 1 != setup.at)
         return false;
     errno = (int)setup.error;
     return true;
@@ -353,7 +356,11 @@ void *mmap64(void *address, size_t n, int protection, int flags, int fd, off64_t
 pid_t fork(void)
 {
     NEXT(fork);
-    return fails_caller("fork", __builtin_return_address(0)) ? -1 : next();
+    if (fails_caller("fork", __builtin_return_address(0)))
+        return -1;
+    pid_t pid = next();
+    setup.is_child |= pid == 0;
+    return pid;
 }
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*entry)(void *),

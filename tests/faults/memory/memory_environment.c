@@ -6,22 +6,27 @@
 #include "memory_fault.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static atomic_long n_calls;
 static long fault_at;
 static bool counting;
-static pid_t process; /* allocations of forked children do not count */
+static bool is_child; /* whose allocations do not count; it may not even ask for its number in its sandbox */
+
+static void note_child(void)
+{
+    is_child = true;
+}
 
 __attribute__((constructor)) static void begin(void)
 {
     const char *call = getenv("FAULT_CALL"), *at = getenv("FAULT_AT");
 
-    process = getpid();
+    (void)pthread_atfork(NULL, NULL, note_child);
     fault_at = at == NULL ? 0 : strtol(at, NULL, 10);
     counting = call != NULL && strcmp(call, "malloc") == 0;
 }
@@ -29,7 +34,7 @@ __attribute__((constructor)) static void begin(void)
 __attribute__((destructor)) static void end(void)
 {
     const char *path = getenv("FAULT_COUNT");
-    FILE *file = path == NULL || !counting || getpid() != process ? NULL : fopen(path, "we");
+    FILE *file = path == NULL || !counting || is_child ? NULL : fopen(path, "we");
 
     if (file == NULL)
         return;
@@ -40,7 +45,7 @@ __attribute__((destructor)) static void end(void)
 bool memory_must_fail(const void *caller)
 {
     (void)caller;
-    if (!counting || getpid() != process || atomic_fetch_add(&n_calls, 1) + 1 != fault_at)
+    if (!counting || is_child || atomic_fetch_add(&n_calls, 1) + 1 != fault_at)
         return false;
     errno = ENOMEM;
     return true;

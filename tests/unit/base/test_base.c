@@ -67,6 +67,7 @@ static void test_exit_codes(void **state)
     assert_int_equal(status_exit_code(STATUS_RESUME), 75);
     assert_string_equal(status_name((enum status)99), "unknown");
     assert_true(status_is_place_errno(EIO) && status_is_place_errno(ESTALE) && status_is_place_errno(EMFILE));
+    assert_true(status_is_place_errno(EINTR) && status_is_place_errno(EAGAIN)); /* of an open */
     assert_false(status_is_place_errno(ENOENT) || status_is_place_errno(EACCES));
 }
 

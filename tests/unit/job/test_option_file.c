@@ -52,8 +52,8 @@ static void test_round_trip_by_file(void **state)
               "heatmaps = all\ndecode = fast\nresize = 300\nsize = 288\nresample = bicubic\n"
               "max-bytes = 1k\nmax-pixels = 5\nmax-failed = 0.3\nengine = cpu\nprecision = f32\n"
               "batch = auto\nplan-cache = none\nthreads = 3\nprogress = lines\nlog-level = error\n"
-              "null-speed = 5\ndecode-isolation = off\ndecode-timeout = 7s\nstall-timeout = 1m\n"
-              "set-aside-after = 2\n",
+              "decode-isolation = off\ndecode-timeout = 5\nstall-timeout = 2h\nset-aside-after = 4\n"
+              "null-speed = 3\n",
               NULL),
         STATUS_OK);
     assert_true(first.dry_run && first.all_stages);
