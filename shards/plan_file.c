@@ -6,6 +6,7 @@
 #include "shards/plan.h"
 #include "shards/split.h"
 
+#include <assert.h>
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -174,6 +175,7 @@ static bool get_columns(const cJSON *json, struct plan *plan, bool *no_memory)
         *no_memory = true;
         return false;
     }
+    plan->n_columns = 0;
     cJSON_ArrayForEach(column, columns)
     {
         const cJSON *name = cJSON_GetObjectItemCaseSensitive(column, "name");
@@ -188,6 +190,7 @@ static bool get_columns(const cJSON *json, struct plan *plan, bool *no_memory)
         }
         plan->n_columns++;
     }
+    assert(plan->n_columns >= 2); /* n */
     return strcmp(plan->columns[0].name, "id") == 0 && strcmp(plan->columns[1].name, "uri") == 0;
 }
 

@@ -75,8 +75,8 @@ static void prepare_interlaced(const char *folder)
     png_color colors[256];
     png_byte alpha[256];
     png_byte row[SIDE];
-    png_text text = {
-        .compression = PNG_TEXT_COMPRESSION_zTXt, .key = (char[]){"Comment"}, .text = (char[]){"made"}};
+    char keyword[] = "Comment", value[] = "made";
+    png_text comment = {.compression = PNG_TEXT_COMPRESSION_zTXt, .key = keyword, .text = value};
     (void)folder;
 
     for (int i = 0; i < 256; i++) {
@@ -90,7 +90,7 @@ static void prepare_interlaced(const char *folder)
     png_set_PLTE(png, info, colors, 256);
     png_set_tRNS(png, info, alpha, 256, NULL);
     png_set_gAMA(png, info, 0.45455);
-    png_set_text(png, info, &text, 1);
+    png_set_text(png, info, &comment, 1);
     png_write_info(png, info);
     for (int pass = png_set_interlace_handling(png); pass > 0; pass--)
         for (int y = 0; y < SIDE; y++) {
