@@ -4,6 +4,8 @@
 #   make test     set up, build, and run every test
 #   make build    build/eyesore
 #   make test-cuda-all  the slow proofs of the CUDA engine: every device, network and fault [PARTS=plans|parity|faults|seeds]
+#   make test-faults  every fault, at length: kills (200 runs, about 40 minutes), the virtual Slurm cluster (12), each call
+#                 failing in turn (2 hours), the soak (40)  [FAULTS="kills slurm calls soak"]
 #   make test-fuzz  strangers' bytes, at length: each fuzz target for SECONDS=1800, 100,000 mutated pictures
 #   make asan     every test under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: ThreadSanitizer
 #   make format   clang-format;  make lint  clang-format, cppcheck, clang-tidy, shellcheck;  make clean
@@ -14,8 +16,9 @@ export MANIFEST ROOT OUT NP CONFIG ARGS
 
 PARTS ?=
 SECONDS ?= 1800
+FAULTS ?= kills slurm calls soak
 
-.PHONY: build sweep test test-cuda-all test-fuzz asan tsan format lint clean
+.PHONY: build sweep test test-cuda-all test-faults test-fuzz asan tsan format lint clean
 
 build:
 	@scripts/setup.sh build test slurm
@@ -34,6 +37,9 @@ test: build
 
 test-cuda-all: build
 	@tests/cuda/all.sh build $(PARTS)
+
+test-faults: build
+	@tests/faults.sh $(FAULTS)
 
 test-fuzz: build
 	@scripts/setup.sh fuzz

@@ -5,6 +5,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/group.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +84,7 @@ enum status gpu_join(struct run *run)
     TRY_TOGETHER(&run->comm, device_describe(index, own.device, own.id));
     cards = calloc((size_t)run->comm.n_ranks, sizeof(*cards));
     TRY_TOGETHER(&run->comm, cards == NULL ? STATUS_MEMORY : STATUS_OK);
+    assert(cards != NULL); /* all agree, this rank too */
     TRY(comm_gather_all(&run->comm, &own, sizeof(own), cards));
     TRY_TOGETHER(&run->comm, check_alone(run, cards));
     TRY_TOGETHER(&run->comm, device_choose(index)); /* now: two ranks may not even touch an exclusive card */
@@ -131,7 +133,8 @@ static enum status share_one(struct run *run, const char *path, struct weights *
                  run->comm.rank == 0 ? file_read(path, WEIGHTS_LIMIT_BYTES, &bytes, &n_bytes) : STATUS_OK);
     TRY(comm_broadcast(&run->comm, &n_bytes, sizeof(n_bytes)));
     TRY_TOGETHER(&run->comm, map_memory(path, n_bytes, &map));
-    if (run->comm.rank == 0)
+    assert(map != NULL); /* all agree, this rank too */
+    if (bytes != NULL)   /* rank 0's */
         memcpy(map, bytes, n_bytes);
     TRY_TOGETHER(&run->comm, group_broadcast(run->gpus, map, n_bytes));
     rc = weights_open_map(path, map, n_bytes, out);

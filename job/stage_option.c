@@ -3,6 +3,7 @@
 #include "job/nearest.h"
 #include "job/number.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,9 +164,11 @@ static enum status parse_setting(struct stage_option *stage, const char *key, co
 {
     enum status rc = STATUS_OK;
     static const char keys[] = "class|head|mean|std|precision";
-    int index = 0;
+    int index = 0, which = choice_find(keys, key);
 
-    switch (choice_find(keys, key)) {
+    assert(which != 0 || (stage->classes == NULL && stage->class_text == NULL)); /* parse_tail refuses */
+    assert(which != 1 || stage->head == NULL);                                   /* what is given twice */
+    switch (which) {
     case 0:
         TRY(parse_classes(stage, value, where));
         break;

@@ -1,5 +1,6 @@
 #include "kernels/lower.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,7 @@ out:
     return rc;
 }
 
+/* OUT out: left as it is where there is none to copy. */
 static enum status own_copy(struct graph *g, const struct tensor *from, struct tensor **out)
 {
     enum status rc = STATUS_OK;
@@ -103,6 +105,7 @@ static enum status own_scale_shift(struct graph *g, struct tensor *const *bn, st
     enum status rc = STATUS_OK;
     struct tensor *weight, *bias, *mean, *var;
 
+    assert(bn[BN_WEIGHT] != NULL && bn[BN_BIAS] != NULL && bn[BN_MEAN] != NULL && bn[BN_VAR] != NULL);
     TRY(own_copy(g, bn[BN_WEIGHT], &weight));
     TRY(own_copy(g, bn[BN_BIAS], &bias));
     TRY(own_copy(g, bn[BN_MEAN], &mean));
@@ -449,6 +452,8 @@ static size_t lowest_place(const struct graph *g, const int *order, int n_placed
 enum status lower_plan_memory(struct graph *g, int channel_align)
 {
     enum status rc = STATUS_OK;
+
+    assert(g->n_buffers > 0); /* the input's */
     int *order = calloc((size_t)g->n_buffers, sizeof(int));
 
     if (order == NULL)

@@ -2,6 +2,7 @@
 #include "kernels/cascade.h"
 #include "kernels/networks.h"
 
+#include <assert.h>
 #include <string.h>
 
 /* A stage called densenet161 that is a DenseNet121 is a mistake; one called "gate" may be anything. */
@@ -33,6 +34,7 @@ enum status stage_open(struct stage *stage, int size, const char *classes_text, 
 
     if (stage->weights == NULL)
         TRY(weights_open(stage->weights_path, &stage->weights));
+    assert(stage->weights != NULL); /* opened */
     stage->trained = stage->weights->trained;
     TRY(network_measure(stage->weights, &geometry));
     TRY(check_name(stage, &geometry));

@@ -240,7 +240,6 @@ enum status export_write(FILE *out, const char *const *paths, size_t n_paths,
             continue;
         if (!options->leave_out_unreadable || rc != STATUS_INPUT || ferror(out))
             goto out;
-        rc = STATUS_OK;
         export.counts.n_left_out++;
         log_warn("%s: cannot be read and is left out (%" PRIu64 " of its rows are written): remove this file "
                  "and run the scan again with the same command, which makes it anew",

@@ -127,7 +127,7 @@ static enum status open_attribute(hid_t file, const char *name, const char *path
     hid_t space = -1;
     hssize_t n;
 
-    opened->attribute = opened->type = -1;
+    *opened = (struct opened){.attribute = -1, .type = -1, .class = H5T_NO_CLASS};
     if (!h5_has_attribute(file, path, key))
         FAIL(STATUS_INPUT, "%s: has no attribute `%s` on %s: is this a file of eyesore, whole?", name, key,
              path);

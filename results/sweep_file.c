@@ -106,10 +106,10 @@ static enum status open_datasets(struct sweep_file *file)
     file->datasets = malloc(file->table.n * sizeof(*file->datasets));
     file->n = calloc(file->table.n, sizeof(*file->n));
     file->blob_bytes = calloc(file->layout.n_blobs, sizeof(*file->blob_bytes));
+    for (size_t i = 0; file->datasets != NULL && i < file->table.n; i++)
+        file->datasets[i] = -1; /* whatever fails below, sweep_file_close looks at them all */
     if (file->datasets == NULL || file->n == NULL || file->blob_bytes == NULL)
         FAIL(STATUS_MEMORY, "no memory");
-    for (size_t i = 0; i < file->table.n; i++)
-        file->datasets[i] = -1;
     for (size_t i = 0; i < file->table.n; i++) {
         TRY(h5_dataset_open(file->file, file->path, &file->table.fields[i], &file->datasets[i], &file->n[i]));
         TRY(check_count(file, i, &failures_known, &maps_known));

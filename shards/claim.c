@@ -2,6 +2,7 @@
 
 #include "shards/claim_counter.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -247,6 +248,7 @@ enum status claim_open(MPI_Comm comm, const struct claim_options *options, struc
         claimant->comm = MPI_COMM_NULL;
     }
     TRY(agree(comm, claimant == NULL || hosts == NULL ? STATUS_MEMORY : STATUS_OK));
+    assert(claimant != NULL && hosts != NULL); /* all agree, this rank too */
     TRY(gather_hosts(comm, hosts));
     TRY(mpi_status(MPI_Comm_dup(comm, &claimant->comm), "MPI_Comm_dup"));
     MPI_Comm_rank(claimant->comm, &claimant->rank);
