@@ -5,6 +5,7 @@
 
 #include "io/sandbox.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -38,6 +39,7 @@ static void decode_one(const struct isolation_setup *setup, uint8_t *shared, str
 {
     struct shared_head *head = (struct shared_head *)(void *)shared;
 
+    assert(head != NULL); /* mapped by now */
     head->answer_status =
         (int32_t)setup->decode(decoder, shared + setup->layout.file_at, head->n, &head->options,
                                shared + setup->layout.crop_at, &head->answer);

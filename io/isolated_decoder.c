@@ -4,6 +4,7 @@
 #include "io/isolation_internal.h"
 
 #include "base/clock.h"
+#include "io/one_core.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +37,7 @@ struct isolated_decoder {
     int fd;
     clockid_t clock; /* of its processor time */
     uint32_t number; /* of the request */
+    int core;        /* see one_core.h */
 };
 
 /* How one try at a picture ended. */
@@ -73,8 +75,8 @@ static double helper_cpu_s(const struct isolated_decoder *d)
 /* Read from the helper until something comes (its size), it is gone (0), or -1: its processor time is over
  * (overtime), or it has used none for silence_s. Time in which this process stood still itself does not count
  * for that. */
-static ssize_t await(const struct isolated_decoder *d, void *bytes, size_t n, double cpu_end_s,
-                     double silence_s, bool *overtime)
+static ssize_t await(struct isolated_decoder *d, struct one_core *bound, void *bytes, size_t n,
+                     double cpu_end_s, double silence_s, bool *overtime)
 {
     for (double waited = 0, last = clock_seconds(), used = 0;;) {
         ssize_t got = recv(d->fd, bytes, n, 0);
@@ -82,6 +84,7 @@ static ssize_t await(const struct isolated_decoder *d, void *bytes, size_t n, do
             return got;
         if (errno != EINTR && errno != EAGAIN)
             return 0;
+        one_core_free(bound, d->pid, &d->core);
         double now = clock_seconds();
         waited += now - last < 2 * SLICE_S ? now - last : 2 * SLICE_S;
         last = now;
@@ -123,10 +126,11 @@ static enum status check_hello(struct isolated_decoder *d)
         HELPER_STEP_LIST(X)
 #undef X
     };
+    struct one_core unbound = {.bound = false};
     struct helper_hello hello;
     bool overtime;
 
-    if (await(d, &hello, sizeof(hello), HELLO_PATIENCE_S, HELLO_PATIENCE_S, &overtime) !=
+    if (await(d, &unbound, &hello, sizeof(hello), HELLO_PATIENCE_S, HELLO_PATIENCE_S, &overtime) !=
         (ssize_t)sizeof(hello))
         FAIL(STATUS_PLACE, "a decode helper ended or stood still before it was ready: is this host out of "
                            "memory?");
@@ -158,6 +162,7 @@ static enum status start_helper(struct isolated_decoder *d)
              "low?",
              strerror(answer.error));
     d->pid = answer.pid;
+    d->core = -1;
     d->fd = fds[0];
     fds[0] = -1;
     if (clock_getcpuclockid(d->pid, &d->clock) != 0)
@@ -297,10 +302,12 @@ static enum status try_picture(struct isolated_decoder *d, const uint8_t *bytes,
 
     put_request(d, bytes, n, options);
     double cpu_end_s = helper_cpu_s(d) + d->setup->options.cpu_timeout_s;
+    struct one_core bound = one_core_bind(d->pid, &d->core);
     bool sent = send(d->fd, &number, sizeof(number), MSG_NOSIGNAL) == (ssize_t)sizeof(number);
     hash_file(bytes, n, info); /* while the helper is at work */
     if (sent)
-        got = await(d, &answer, sizeof(answer), cpu_end_s, d->setup->silence_s, &overtime);
+        got = await(d, &bound, &answer, sizeof(answer), cpu_end_s, d->setup->silence_s, &overtime);
+    one_core_leave(&bound);
     if (got < 0)
         trial->ending = overtime ? ENDING_OVERTIME : ENDING_SILENT;
     else if (got == 0)

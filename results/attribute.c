@@ -105,6 +105,7 @@ static enum status list_members(hid_t file, const char *name, const char *group,
     char path[FIELD_PATH_SIZE];
     hid_t opened = -1;
     size_t kept = 0;
+    bool ordered;
 
     members->limit = limit;
     members->list = calloc(limit, sizeof(*members->list));
@@ -125,7 +126,8 @@ static enum status list_members(hid_t file, const char *name, const char *group,
              group, limit);
     for (size_t i = 0; i < members->n; i++) {
         snprintf(path, sizeof(path), "%s/%s", group, members->list[i].name);
-        if (!h5_has_attribute(file, path, "order"))
+        TRY(h5_find_attribute(file, name, path, "order", &ordered));
+        if (!ordered)
             continue;
         TRY(h5_get_u64s(file, name, path, "order", &members->list[i].order, 1));
         if (kept != i)

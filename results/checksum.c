@@ -111,7 +111,7 @@ out:
 enum status checksum_seal_root(hid_t file, const char *name)
 {
     enum status rc = STATUS_OK;
-    uint64_t sum;
+    uint64_t sum = 0;
 
     TRY(digest_root(file, name, &sum));
     TRY(h5_put_u64(file, name, "/", CHECKSUM_ATTRIBUTE, sum));
@@ -122,7 +122,7 @@ out:
 enum status checksum_check_root(hid_t file, const char *name)
 {
     enum status rc = STATUS_OK;
-    uint64_t stored, found;
+    uint64_t stored = 0, found = 0;
 
     TRY(checksum_get(file, name, "/", &stored));
     TRY(digest_root(file, name, &found));

@@ -209,7 +209,7 @@ static enum status export_file(struct export *export, const char *path)
     enum status rc = STATUS_OK;
     struct sweep_file *file = NULL;
 
-    TRY(sweep_file_open(path, &file));
+    TRY(sweep_file_open_stranger(path, &file));
     if (export->first == NULL) {
         export->first = file;
         summary_warn_untrained(&file->layout);

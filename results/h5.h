@@ -76,6 +76,9 @@ enum status h5_put_f64(hid_t file, const char *name, const char *path, const cha
 /* Is there such an attribute? */
 bool h5_has_attribute(hid_t file, const char *path, const char *key);
 
+/* The same for what is optional and must not be overlooked: STATUS_INPUT where the object is damaged. */
+enum status h5_find_attribute(hid_t file, const char *name, const char *path, const char *key, bool *found);
+
 /* STATUS_INPUT where the attribute is missing or not of this kind. Integers of any width are taken for u64,
  * floats of any width for f64. A string is cut to size. */
 enum status h5_get_string(hid_t file, const char *name, const char *path, const char *key, char *value,

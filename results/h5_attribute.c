@@ -106,6 +106,19 @@ bool h5_has_attribute(hid_t file, const char *path, const char *key)
     return h5_has(file, path) && H5Aexists_by_name(file, path, key, H5P_DEFAULT) > 0;
 }
 
+enum status h5_find_attribute(hid_t file, const char *name, const char *path, const char *key, bool *found)
+{
+    enum status rc = STATUS_OK;
+    htri_t there = 0;
+
+    if (h5_has(file, path))
+        there = H5Aexists_by_name(file, path, key, H5P_DEFAULT);
+    H5_TRY(there, STATUS_INPUT, name, path);
+    *found = there > 0;
+out:
+    return rc;
+}
+
 struct opened {
     hid_t attribute, type;
     H5T_class_t class;

@@ -25,6 +25,12 @@ struct sweep_file {
 enum status sweep_file_open(const char *path, struct sweep_file **file);
 void sweep_file_close(struct sweep_file *file);
 
+/*
+ * sweep_file_open for a file that may come from anywhere: a process of its own looks at it first, so that one
+ * that crashes or hangs the HDF5 library is STATUS_INPUT. Forks: not for programs that use MPI or threads.
+ */
+enum status sweep_file_open_stranger(const char *path, struct sweep_file **file);
+
 /* Position of a dataset in table, datasets and n; table.n where the file has none. */
 size_t sweep_file_find(const struct sweep_file *file, enum field_what what, uint32_t index);
 

@@ -265,7 +265,7 @@ enum status verdict_recompute(const char *path, const struct verdict_threshold *
 
     if (walk == NULL)
         FAIL(STATUS_MEMORY, "no memory");
-    TRY(sweep_file_open(path, &file));
+    TRY(sweep_file_open_stranger(path, &file));
     summary_warn_untrained(&file->layout);
     TRY(choose_thresholds(file, thresholds, n_thresholds, &made));
     made.n_rows = file->counts.n_rows;
