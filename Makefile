@@ -7,7 +7,8 @@
 #   make test-faults  every fault, at length: kills (200 runs, about 40 minutes), the virtual Slurm cluster (12), each call
 #                 failing in turn (2 hours), the soak (40)  [FAULTS="kills slurm calls soak"]
 #   make test-fuzz  strangers' bytes, at length: each fuzz target for SECONDS=1800, 100,000 mutated pictures
-#   make asan     every test under AddressSanitizer and UndefinedBehaviorSanitizer; make tsan: ThreadSanitizer
+#   make asan     every test under AddressSanitizer and UndefinedBehaviorSanitizer
+#   make tsan     those that have threads under ThreadSanitizer (all: ctest --test-dir build-tsan)
 #   make format   clang-format;  make lint  clang-format, cppcheck, clang-tidy, shellcheck;  make clean
 
 JOBS ?= $(shell nproc)

@@ -11,7 +11,7 @@ target_compile_options(eyesore_flags INTERFACE -Wall -Wextra -Wpedantic -Werror 
                        -fmacro-prefix-map=${CMAKE_SOURCE_DIR}/=) # messages say kernels/cuda/..., not where it was built
 if(SANITIZE)
   target_compile_options(eyesore_flags INTERFACE -fsanitize=${SANITIZE} -fno-sanitize-recover=all
-                         -fno-omit-frame-pointer)
+                         -fno-omit-frame-pointer -UNDEBUG) # asserts, which the builds with optimisation leave out
   target_link_options(eyesore_flags INTERFACE -fsanitize=${SANITIZE})
 endif()
 

@@ -42,10 +42,9 @@ said "held by process $job"
 kill -9 "$job"
 wait "$job" 2>/dev/null || true
 [ -e "$out/lock" ] || fail "kill -9 leaves no lock: then this test tests nothing"
-begun=$(date +%s)
 resumes "$out"
 said "which is gone: taken over"
-[ $(($(date +%s) - begun)) -lt 10 ] || fail "a lock of this host's dead process should be known as stale at once"
+not_said "watching for" # known as stale at once
 note "a second job says who holds the output; kill -9 of the first, and it goes on at once"
 
 # Locks of elsewhere: only whether they are touched tells.
@@ -55,6 +54,7 @@ foreign="host=elsewhere pid=1 start=1 space=1 job=77 restart=0 since=2026-01-01T
 echo "$foreign" >"$out/lock"
 resumes "$out"
 said "left behind by process 1 on host elsewhere (job 77)"
+said "watching for"
 out=$work/alive
 mkdir "$out"
 echo "$foreign" >"$out/lock"
@@ -71,9 +71,8 @@ resumes "$out"
 out=$work/requeued
 mkdir "$out"
 echo "$foreign" >"$out/lock"
-begun=$(date +%s)
 SLURM_JOB_ID=77 SLURM_RESTART_COUNT=1 resumes "$out"
-[ $(($(date +%s) - begun)) -lt 10 ] || fail "a requeued job should know its own earlier lock at once"
+not_said "watching for" # its own earlier lock: at once
 note "locks of other hosts: untouched ones are taken over, touched ones respected, a requeued job knows its own"
 
 # Taken over while it runs (it was cut off): it leaves before its next part.
