@@ -3,6 +3,7 @@
  * business.
  */
 #include "job/commands.h"
+#include "results/h5.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -82,6 +83,7 @@ int main(int argc, char *argv[])
     enum status rc = STATUS_OK;
     struct options options;
 
+    h5_begin();
     TRY(options_parse(argc, argv, &options));
     log_set_level(options.log_level);
     TRY(run(&options));

@@ -115,6 +115,9 @@ static enum status write_last_offset(const struct gather *gather, hid_t file, co
 
     TRY(h5_dataset_open(file, gather->temp, field, &dataset, &count));
     TRY(h5_slab_write(dataset, gather->temp, field, count - 1, 1, &last));
+    hid_t closing = dataset; /* what HDF5 keeps back of a small write goes out only now */
+    dataset = -1;
+    H5_TRY(H5Dclose(closing), STATUS_PLACE, gather->temp, field->path);
 out:
     if (dataset >= 0)
         H5Dclose(dataset);
@@ -183,8 +186,9 @@ enum status gather_create(struct gather *gather)
     }
     TRY(write_attributes(gather, file));
     H5_TRY(H5Fflush(file, H5F_SCOPE_GLOBAL), STATUS_PLACE, gather->temp, "cannot write");
-    h5_file_close(file);
+    hid_t closing = file; /* HDF5 does not survive a second try */
     file = -1;
+    H5_TRY(H5Fclose(closing), STATUS_PLACE, gather->temp, "cannot close");
     TRY(ask_for_room(gather->temp));
 out:
     h5_file_give_up(file);

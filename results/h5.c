@@ -11,6 +11,12 @@
 #define DEFLATE_RATIO_MAX 1040                /* zlib says at most 1032:1 */
 #define CHUNK_BYTES_MAX ((uint64_t)256 << 20) /* of a repacked file: a chunk is read whole */
 
+void h5_begin(void)
+{
+    (void)H5dont_atexit();
+    (void)H5open();
+}
+
 void h5_quiet(void)
 {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);

@@ -12,6 +12,13 @@
 /* No HDF5 call is asked to move more than this; MPI-IO counts bytes in an int. */
 #define H5_SLAB_BYTES_MAX ((size_t)1 << 30)
 
+/*
+ * Before MPI_Init and anything of HDF5: start it so that neither the end of the process nor MPI_Finalize
+ * shuts it down. A file that cannot be closed (disk full, EIO) keeps an identifier without a file behind it,
+ * and shutting down crashes on that (1.10.8). What is open at the end was not put in place anyway.
+ */
+void h5_begin(void);
+
 /* HDF5 prints its error stack by default; from here on it is read by h5_fault instead. */
 void h5_quiet(void);
 

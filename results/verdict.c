@@ -239,10 +239,12 @@ static enum status write_copy(struct walk *walk, const char *out_path)
                         &count));
     TRY(walk_rows(walk));
     TRY(write_attributes(out, temp, walk));
-    H5Dclose(walk->out);
+    hid_t verdicts = walk->out; /* what HDF5 keeps back of a small write goes out only now */
     walk->out = -1;
-    H5_TRY(H5Fclose(out), STATUS_PLACE, temp, "cannot close");
+    H5_TRY(H5Dclose(verdicts), STATUS_PLACE, temp, "cannot write");
+    hid_t closing = out; /* HDF5 does not survive a second try */
     out = -1;
+    H5_TRY(H5Fclose(closing), STATUS_PLACE, temp, "cannot close");
     rc = file_commit(temp, out_path);
     temp[0] = '\0'; /* renamed, or removed by file_commit */
 out:
