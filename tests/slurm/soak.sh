@@ -27,9 +27,12 @@ cd "$work"
 small_pictures() {
     catalogue "$work/all.tsv" 1
     mkdir "$work/small"
-    find "$root" -name '*.png' -size -6k | sort | head -n 200 | while read -r file; do
-        cp "$file" "$work/small/$(printf %03d "$((n++))").png"
-    done
+    local n=0 size file
+    while read -r size file; do
+        cp "$file" "$work/small/$(printf %03d "$n").png"
+        n=$((n + 1))
+    done < <(find "$root" -name '*.png' -path '*/*/*' -printf '%s %p\n' | sort -n | sed -n '10,209p')
+    [ "$n" -gt 0 ] || fail "no pictures"
     root=$work/small
 }
 
@@ -75,7 +78,7 @@ prepare_site() {
     cat >"$work/site.env" <<SITE
 EYESORE_BIN=${EYESORE@Q}
 EYESORE_PARTITION=pool
-EYESORE_TIME=300
+EYESORE_TIME=120
 EYESORE_LAUNCHER=auto
 EYESORE_SRUN_OPTIONS=(--cpu-bind=none)
 EYESORE_PAUSE_S=2
