@@ -5,7 +5,7 @@
 #   make build    build/eyesore
 #   make test-cuda-all  the slow proofs of the CUDA engine: every device, network and fault [PARTS=plans|parity|faults|seeds]
 #   make test-faults  every fault, at length: kills (200 runs, about 40 minutes), the virtual Slurm cluster (12), each call
-#                 failing in turn (2 hours), the soak (40)  [FAULTS="kills slurm calls soak"]
+#                 failing in turn (2 hours), the soak (10)  [FAULTS="kills slurm calls soak"]
 #   make test-fuzz  strangers' bytes, at length: each fuzz target for SECONDS=1800, 100,000 mutated pictures
 #   make asan     every test under AddressSanitizer and UndefinedBehaviorSanitizer
 #   make tsan     those that have threads under ThreadSanitizer (all: ctest --test-dir build-tsan)
