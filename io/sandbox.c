@@ -72,20 +72,20 @@ static int allow_with_arguments(scmp_filter_ctx filter, int fd)
                                  SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
     if (error == 0)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(recvfrom), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)fd));
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)fd, 0));
     if (error == 0)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sendto), 2,
-                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)fd), SCMP_A4(SCMP_CMP_EQ, 0));
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)fd, 0), SCMP_A4(SCMP_CMP_EQ, 0, 0));
     /* abort(): it says why on stderr and raises SIGABRT in itself; then the row can name that signal. */
     if (error == 0)
-        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2, SCMP_A0(SCMP_CMP_EQ, own_pid),
-                                 SCMP_A2(SCMP_CMP_EQ, SIGABRT));
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 2,
+                                 SCMP_A0(SCMP_CMP_EQ, own_pid, 0), SCMP_A2(SCMP_CMP_EQ, SIGABRT, 0));
     if (error == 0)
-        error =
-            seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1, SCMP_A0(SCMP_CMP_EQ, STDERR_FILENO));
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(write), 1,
+                                 SCMP_A0(SCMP_CMP_EQ, STDERR_FILENO, 0));
     if (error == 0)
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(writev), 1,
-                                 SCMP_A0(SCMP_CMP_EQ, STDERR_FILENO));
+                                 SCMP_A0(SCMP_CMP_EQ, STDERR_FILENO, 0));
     return error;
 }
 

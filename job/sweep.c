@@ -96,7 +96,7 @@ static enum status say(struct sweep *s,
     return rc;
 }
 
-/* Put the part in its place, unless another rank has. IN seconds: that it took. */
+/* Put the part in its place, unless another rank has. */
 static enum status commit(struct sweep *s, const struct work *work, bool *existed)
 {
     enum status rc = STATUS_OK;
